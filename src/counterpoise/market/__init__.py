@@ -1,0 +1,1 @@
+"""What was known, and when: schemas, the Parquet lake, the point-in-time timeline."""

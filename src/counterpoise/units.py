@@ -1,0 +1,46 @@
+"""Words for time and rates that every house shares.
+
+Time in tables is UTC; inside arrays it is ``int64`` milliseconds since the epoch. Annual figures
+use 365 days because ETH trades every day.
+"""
+
+from datetime import UTC, datetime
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+HOURS_PER_YEAR = 365 * 24
+DAYS_PER_YEAR = 365
+BPS = 1e-4
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since the epoch of a time-zone-aware moment.
+
+    Examples
+    --------
+    >>> to_ms(datetime(2020, 1, 1, tzinfo=UTC))
+    1577836800000
+    """
+    return round(moment.timestamp() * 1000)
+
+
+def from_ms(ts_ms: int) -> datetime:
+    """Moment in UTC of milliseconds since the epoch.
+
+    Examples
+    --------
+    >>> from_ms(1577836800000).isoformat()
+    '2020-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
+
+
+def stamp(ts_ms: int) -> str:
+    """Short UTC text of a moment, for messages (``2020-01-01 00:00``).
+
+    Examples
+    --------
+    >>> stamp(1577836800000)
+    '2020-01-01 00:00'
+    """
+    return from_ms(ts_ms).strftime("%Y-%m-%d %H:%M")
