@@ -1,0 +1,1 @@
+"""From features to forecasts: labels, walk-forward training, calibrated confidence."""
