@@ -1,0 +1,1 @@
+"""Margin and liquidation: what keeps a short alive."""

@@ -1,0 +1,274 @@
+"""The decision itself: where the short should be on each venue now, and why.
+
+One compiled function, :func:`step`, applies an intent to positions under limits; the simulator
+calls it in its loop and :func:`decide` wraps it for the backtest, the live controller and the
+command line. It sends no order and reads no clock. Specification: docs/simulation.md.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.compiled import njit
+
+Floats = NDArray[np.float64]
+
+#: Differences of ratios below this are rounding.
+RATIO_TOLERANCE = 1e-12
+#: Total deviation of venue weights at which the short is moved between venues.
+SWITCH_TOLERANCE = 0.1
+
+
+class Reason(enum.IntFlag):
+    """Why a target is what it is; flags of one decision are or-ed."""
+
+    IN_BAND = 1
+    RAISE = 2
+    LOWER = 4
+    CAPPED = 8
+    SWITCH = 16
+    HELD = 32
+    FALLBACK = 64
+    BELOW_MINIMUM = 128
+    TOP_UP = 256
+    RELEASE = 512
+
+
+_IN_BAND = int(Reason.IN_BAND)
+_RAISE = int(Reason.RAISE)
+_LOWER = int(Reason.LOWER)
+_CAPPED = int(Reason.CAPPED)
+_SWITCH = int(Reason.SWITCH)
+_HELD = int(Reason.HELD)
+_FALLBACK = int(Reason.FALLBACK)
+_BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
+_TOP_UP = int(Reason.TOP_UP)
+_RELEASE = int(Reason.RELEASE)
+
+#: What each flag means, in the words of a report.
+REASON_TEXT = {
+    Reason.IN_BAND: "the hedge rests inside its band",
+    Reason.RAISE: "the hedge was below its band",
+    Reason.LOWER: "the hedge was above its band",
+    Reason.CAPPED: "the cap of the hedge ratio bound",
+    Reason.SWITCH: "the short moves between venues",
+    Reason.HELD: "a signal is missing, the last intent is held",
+    Reason.FALLBACK: "no trustworthy signal, the static hedge is the floor",
+    Reason.BELOW_MINIMUM: "the order would be below the venue's minimum",
+    Reason.TOP_UP: "margin is topped up",
+    Reason.RELEASE: "spare margin is released",
+}
+
+
+class Limits(NamedTuple):
+    """Limits of one account, as plain numbers for the compiled step."""
+
+    max_ratio: float
+    fallback_ratio: float
+    grace_ticks: float
+    leverage: float
+    leverage_max: float
+
+
+#: Layout of the guard's state vector: lo, hi, to_lo, to_hi, age, then one weight per venue.
+STATE_LO, STATE_HI, STATE_TO_LO, STATE_TO_HI, STATE_AGE, STATE_WEIGHTS = range(6)
+
+
+def initial_state(venues: int) -> Floats:
+    """State of a guard that has seen no intent yet; shape (5 + venues,)."""
+    state = np.full(STATE_WEIGHTS + venues, np.nan)
+    state[STATE_AGE] = 0.0
+    state[STATE_WEIGHTS:] = 0.0
+    state[STATE_WEIGHTS] = 1.0
+    return state
+
+
+@njit
+def step(
+    state: Floats,
+    short_eth: Floats,
+    price: Floats,
+    equity: Floats,
+    exposure_eth: float,
+    lo: float,
+    hi: float,
+    to_lo: float,
+    to_hi: float,
+    weights: Floats,
+    limits: Limits,
+    step_eth: Floats,
+    min_notional_usd: Floats,
+    target_eth: Floats,
+    collateral_usd: Floats,
+) -> tuple[int, float, float]:
+    """Decide targets and collateral of one moment; allocation-free.
+
+    Parameters
+    ----------
+    state : float64 (5 + V,)
+        Guard state, see :func:`initial_state`; replaced in place by the next state.
+    short_eth, price, equity : float64 (V,)
+        Position (ETH, positive short), perpetual price and margin equity (USD) per venue.
+    exposure_eth : float
+        Long ETH, > 0.
+    lo, hi, to_lo, to_hi, weights
+        The intent's row; NaN in any of the four means unknown.
+    limits : Limits
+    step_eth, min_notional_usd : float64 (V,)
+        Venue filters.
+    target_eth, collateral_usd : float64 (V,)
+        Written: short to hold, and margin equity to hold before the cost of trading.
+
+    Returns
+    -------
+    reasons : int
+        Flags of :class:`Reason`.
+    lo, hi : float
+        The band in force.
+    """
+    venues = len(short_eth)
+    reasons = 0
+    if np.isfinite(lo) and np.isfinite(hi) and np.isfinite(to_lo) and np.isfinite(to_hi):
+        state[STATE_LO], state[STATE_HI] = lo, hi
+        state[STATE_TO_LO], state[STATE_TO_HI] = to_lo, to_hi
+        state[STATE_AGE] = 0.0
+        for v in range(venues):
+            state[STATE_WEIGHTS + v] = weights[v]
+    else:
+        state[STATE_AGE] += 1.0
+        lo, hi = state[STATE_LO], state[STATE_HI]
+        to_lo, to_hi = state[STATE_TO_LO], state[STATE_TO_HI]
+        if np.isnan(lo) or state[STATE_AGE] > limits.grace_ticks:
+            reasons |= _FALLBACK
+            lo = to_lo = min(limits.fallback_ratio, limits.max_ratio)
+            hi = to_hi = max(limits.max_ratio, lo)
+        else:
+            reasons |= _HELD
+
+    held = 0.0
+    for v in range(venues):
+        held += short_eth[v]
+    ratio = held / exposure_eth
+    goal = ratio
+    if ratio < lo - RATIO_TOLERANCE:
+        goal = to_lo
+        reasons |= _RAISE
+    elif ratio > hi + RATIO_TOLERANCE:
+        goal = to_hi
+        reasons |= _LOWER
+    else:
+        reasons |= _IN_BAND
+    if goal > limits.max_ratio + RATIO_TOLERANCE:
+        goal = limits.max_ratio
+        reasons |= _CAPPED
+    goal = max(goal, 0.0)
+
+    moves = abs(goal - ratio) > RATIO_TOLERANCE
+    if held > 0.0:
+        deviation = 0.0
+        for v in range(venues):
+            deviation += abs(state[STATE_WEIGHTS + v] - short_eth[v] / held)
+        if deviation > SWITCH_TOLERANCE:
+            moves = True
+            reasons |= _SWITCH
+
+    for v in range(venues):
+        now = short_eth[v]
+        wanted = state[STATE_WEIGHTS + v] * goal * exposure_eth if moves else now
+        target = now
+        if wanted == 0.0:
+            target = 0.0
+        else:
+            steps = np.floor(abs(wanted - now) / step_eth[v] + 1e-9)
+            size = steps * step_eth[v]
+            if steps > 0.0 and size * price[v] < min_notional_usd[v]:
+                reasons |= _BELOW_MINIMUM
+            elif steps > 0.0:
+                target = max(0.0, now + size if wanted > now else now - size)
+        target_eth[v] = target
+
+        notional = target * price[v]
+        collateral_usd[v] = equity[v]
+        if target == 0.0:
+            collateral_usd[v] = 0.0
+        elif equity[v] <= 0.0 or notional / equity[v] > limits.leverage_max:
+            collateral_usd[v] = notional / limits.leverage
+            reasons |= _TOP_UP
+        elif notional / equity[v] < limits.leverage**2 / limits.leverage_max:
+            collateral_usd[v] = notional / limits.leverage
+            reasons |= _RELEASE
+    return reasons, lo, hi
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Outcome of one step.
+
+    Attributes
+    ----------
+    target_eth, collateral_usd : float64 (V,)
+        Short and margin equity to hold on each venue.
+    lo, hi : float
+        Band in force.
+    reasons : Reason
+    state : float64 (5 + V,)
+        The guard's next state.
+    """
+
+    target_eth: Floats
+    collateral_usd: Floats
+    lo: float
+    hi: float
+    reasons: Reason
+    state: Floats
+
+
+def decide(
+    state: Floats,
+    *,
+    short_eth: Floats,
+    price: Floats,
+    equity: Floats,
+    exposure_eth: float,
+    band: tuple[float, float, float, float],
+    weights: Floats,
+    limits: Limits,
+    step_eth: Floats,
+    min_notional_usd: Floats,
+) -> Decision:
+    """Pure form of :func:`step`: inputs stay as they are, the next state is returned.
+
+    Parameters are those of :func:`step`, with ``band = (lo, hi, to_lo, to_hi)``.
+
+    Raises
+    ------
+    ValueError
+        Exposure not positive and finite, or a position, price or equity that is not finite: a
+        decision on unknown ground is not made.
+    """
+    if not (np.isfinite(exposure_eth) and exposure_eth > 0):
+        raise ValueError(f"exposure_eth = {exposure_eth}: expected a positive number of ETH")
+    for name, values in (("short_eth", short_eth), ("price", price), ("equity", equity)):
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"{name} = {values}: expected finite numbers; confirm the position")
+    following = state.copy()
+    target_eth = np.empty_like(short_eth)
+    collateral_usd = np.empty_like(short_eth)
+    flags, lo, hi = step(
+        following,
+        short_eth,
+        price,
+        equity,
+        exposure_eth,
+        *band,
+        weights,
+        limits,
+        step_eth,
+        min_notional_usd,
+        target_eth,
+        collateral_usd,
+    )
+    return Decision(target_eth, collateral_usd, lo, hi, Reason(flags), following)

@@ -1,0 +1,99 @@
+"""Hedges a person can follow with a calendar, a price and a calculator.
+
+They are the rivals every model has to beat at the same cost. None of them reads a forecast.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.hedging.intent import Intent
+from counterpoise.hedging.policy import Situation, policy
+from counterpoise.hedging.volatility import inverse_volatility_ratio
+from counterpoise.units import from_ms
+
+Floats = NDArray[np.float64]
+
+MONDAY = 0
+
+
+@policy("unhedged", "no hedge", "bound")
+def unhedged(situation: Situation) -> Intent:
+    """Hold the coins and short nothing."""
+    return situation.around(np.zeros(situation.ticks), 0.0)
+
+
+@policy("full", "full hedge, constant ETH", "bound")
+def full(situation: Situation) -> Intent:
+    """Short every coin; never trades again unless the exposure changes."""
+    return situation.around(np.ones(situation.ticks), 0.0)
+
+
+@policy("static_eth", "base ratio, constant ETH", "manual")
+def static_eth(situation: Situation) -> Intent:
+    """Short β of the coins, as a constant quantity of ETH."""
+    return situation.around(np.full(situation.ticks, situation.settings.hedge.base_ratio), 0.0)
+
+
+def usd_notional_ratio(situation: Situation) -> Floats:
+    """Ratio that keeps the USD notional fixed at the first of the month; shape (T,).
+
+    β·P(first tick of the month)/P(t): as the price rises, a USD-defined hedge covers fewer coins.
+    NaN at gaps and until the month has a first price.
+    """
+    spot = situation.timeline.spot.close
+    reference = np.full(situation.ticks, np.nan)
+    month, price = None, np.nan
+    for t, ts_ms in enumerate(situation.timeline.ts_ms):
+        day = from_ms(int(ts_ms))
+        if (day.year, day.month) != month and np.isfinite(spot[t]):
+            month, price = (day.year, day.month), spot[t]
+        reference[t] = price
+    return np.asarray(situation.settings.hedge.base_ratio * reference / spot)
+
+
+def _only_when(intent: Intent, moments: NDArray[np.bool_], cap: float) -> Intent:
+    """Let the hedge rest anywhere except at the given moments."""
+    free = ~moments & np.isfinite(intent.lo)
+    return Intent(
+        np.where(free, 0.0, intent.lo),
+        np.where(free, cap, intent.hi),
+        intent.to_lo,
+        intent.to_hi,
+        intent.weights,
+        intent.urgency,
+    )
+
+
+@policy("static_usd", "base ratio, constant USD, daily", "manual")
+def static_usd(situation: Situation) -> Intent:
+    """Short a USD notional fixed monthly at β, restored every midnight UTC."""
+    intent = situation.around(usd_notional_ratio(situation), 0.0)
+    return _only_when(intent, situation.midnight, situation.settings.hedge.max_ratio)
+
+
+@policy("calendar", "base ratio in USD, every Monday", "manual")
+def calendar(situation: Situation) -> Intent:
+    """Short a USD notional fixed monthly at β, restored every Monday 00:00 UTC."""
+    weekday = (situation.timeline.ts_ms // 86_400_000 + 3) % 7
+    moments = situation.midnight & (weekday == MONDAY)
+    intent = situation.around(usd_notional_ratio(situation), 0.0)
+    return _only_when(intent, moments, situation.settings.hedge.max_ratio)
+
+
+@policy("threshold", "base ratio in USD, when off by the band", "manual")
+def threshold(situation: Situation) -> Intent:
+    """Short a USD notional fixed monthly at β, restored when the ratio is off by the band."""
+    band = situation.settings.hedge.band
+    return situation.around(usd_notional_ratio(situation), band, to_target=True)
+
+
+@policy("manual_vol_24h", "volatility rule, last 24 h", "manual")
+def manual_vol_24h(situation: Situation) -> Intent:
+    """Hedge more when the last 24 h were volatile; no model."""
+    return inverse_volatility_ratio(situation, situation.forecasts.rv_24h)
+
+
+@policy("manual_vol_7d", "volatility rule, last 7 days", "manual")
+def manual_vol_7d(situation: Situation) -> Intent:
+    """Hedge more when the last 7 days were volatile; no model."""
+    return inverse_volatility_ratio(situation, situation.forecasts.rv_168h)

@@ -1,0 +1,375 @@
+"""Schemas of the market tables and the validation every row passes before it may be stored.
+
+Validation refuses; it never fills, sorts, clips or drops. Each table says when its rows become
+known, and that moment (``known_at``) is stored beside what the row is about (``ts``).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from counterpoise.errors import FixConfig, RejectData
+from counterpoise.market.columns import TS, Defects, read_moments, read_values
+from counterpoise.market.releases import RELEASES, released_ms
+from counterpoise.units import DAY_MS, HOUR_MS
+
+Kind = Literal["price", "amount", "number", "text", "moment"]
+Known = Literal["after interval", "at settlement", "after the day", "at release", "announced"]
+
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
+
+#: A settled rate beyond this cannot be a fraction: the widest cap ever in force was 0.0375.
+FUNDING_ABS_LIMIT = 0.05
+#: The median |rate| of every venue on record is at most 0.0001; 0.01 would be 1 bp in percent.
+FUNDING_MEDIAN_LIMIT = 0.002
+#: A settlement may carry the stamp of its bookkeeping, some time after the hour it is for.
+SETTLEMENT_JITTER_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: name, stored type, rule of its values, whether it may be empty or absent."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    integer: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """Stored polars type."""
+        if self.kind == "text":
+            return pl.String()
+        if self.kind == "moment":
+            return TS
+        return pl.Int64() if self.integer else pl.Float64()
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """Contract of one table.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of Column
+        All but ``ts`` and ``known_at``.
+    known : str
+        When a row becomes known.
+    delay_ms : int
+        Added to the day's end for ``after the day``.
+    series : str or None
+        Column that, with ``ts``, identifies a row; None where ``ts`` alone does.
+    regular : bool
+        True when rows sit on a grid of their interval.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    known: Known
+    delay_ms: int = 0
+    series: str | None = None
+    regular: bool = True
+
+    @property
+    def key(self) -> list[str]:
+        """Columns that identify a row, in sort order."""
+        return ["ts"] if self.series is None else ["ts", self.series]
+
+    @property
+    def stored(self) -> list[str]:
+        """Stored columns in their order."""
+        return ["ts", "known_at", *(column.name for column in self.columns)]
+
+
+_OHLC = tuple(Column(name, "price") for name in ("open", "high", "low", "close"))
+_FLOW = (
+    Column("volume", "amount"),
+    Column("quote_volume", "amount", nullable=True),
+    Column("trades", "amount", nullable=True, integer=True),
+    Column("taker_buy_base", "amount", nullable=True),
+    Column("taker_buy_quote", "amount", nullable=True),
+)
+
+#: Every table of the lake, by name.
+SPECS: dict[str, TableSpec] = {
+    spec.name: spec
+    for spec in (
+        TableSpec("spot_bars", _OHLC + _FLOW, "after interval"),
+        TableSpec("perp_bars", _OHLC + _FLOW, "after interval"),
+        TableSpec("mark_bars", _OHLC, "after interval"),
+        TableSpec(
+            "funding",
+            (
+                Column("funding_rate", "number"),
+                Column("interval_h", "price", nullable=True),
+                Column("mark_price", "price", nullable=True),
+                Column("premium", "number", nullable=True),
+            ),
+            "at settlement",
+            regular=False,
+        ),
+        TableSpec(
+            "onchain_daily",
+            (
+                Column("gas_used", "amount"),
+                Column("avg_gas_price_wei", "amount"),
+                Column("gas_limit_avg", "amount"),
+                Column("tx_count", "amount"),
+                Column("ether_price_usd", "amount", nullable=True),
+            ),
+            "after the day",
+            delay_ms=HOUR_MS,
+        ),
+        TableSpec(
+            "validators_daily",
+            (
+                Column("active_validators", "amount"),
+                Column("staked_eth", "amount", aliases=("staked_eth_approx",)),
+                Column("entry_queue_eth", "amount", nullable=True),
+                Column("exit_queue_eth", "amount", nullable=True),
+                Column("staking_apr_pct", "amount", nullable=True, aliases=("apr_pct",)),
+            ),
+            "after the day",
+        ),
+        TableSpec(
+            "macro_daily",
+            (Column("series", "text"), Column("value", "number")),
+            "at release",
+            series="series",
+        ),
+        TableSpec(
+            "events",
+            (
+                Column("name", "text"),
+                Column("class", "text"),
+                Column("announced_at", "moment"),
+                Column("source", "text"),
+            ),
+            "announced",
+            series="name",
+            regular=False,
+        ),
+    )
+}
+
+
+def interval_ms(interval: str) -> int:
+    """Length of an interval written as the venues write it.
+
+    Raises
+    ------
+    FixConfig
+        When it is not a number followed by s, m, h or d.
+
+    Examples
+    --------
+    >>> interval_ms("5m"), interval_ms("8h")
+    (300000, 28800000)
+    """
+    match = re.fullmatch(r"([1-9]\d*)([smhd])", interval)
+    if match is None:
+        raise FixConfig("interval", interval, "such as 1m, 1h, 8h or 1d", "spell it like that")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def _check_bars(frame: pl.DataFrame, defects: Defects) -> None:
+    body_high = frame.select(pl.max_horizontal("open", "close")).to_series()
+    body_low = frame.select(pl.min_horizontal("open", "close")).to_series()
+    fix = "look the bar up at the venue and mend or remove the row"
+    for mask, column, expected in (
+        (frame["high"] < frame["low"], "high", "high >= low"),
+        (frame["high"] < body_high, "high", "high >= open and close"),
+        (frame["low"] > body_low, "low", "low <= open and close"),
+    ):
+        defects.add(mask, column, frame[column], expected, fix)
+    for part, whole in (("taker_buy_base", "volume"), ("taker_buy_quote", "quote_volume")):
+        if part in frame.columns:
+            # Venues round the two sums separately; a millionth is rounding, more is a mix-up.
+            mask = frame[part] > frame[whole] * (1 + 1e-6)
+            defects.add(mask, part, frame[part], f"at most {whole}", "check the column order")
+
+
+def _check_funding(frame: pl.DataFrame, file: str, defects: Defects) -> None:
+    rate = frame["funding_rate"]
+    percent = "looks like percent; divide by 100"
+    expected = "a fraction per settlement interval (1 basis point is 0.0001)"
+    defects.add(rate.abs() > FUNDING_ABS_LIMIT, "funding_rate", rate, expected, percent)
+    defects.refuse()
+    median = rate.abs().median()
+    if isinstance(median, float) and median > FUNDING_MEDIAN_LIMIT:
+        raise RejectData(
+            file, "column funding_rate, median of |value|", round(median, 6), expected, percent
+        )
+
+
+def _check_order(frame: pl.DataFrame, spec: TableSpec, file: str) -> None:
+    twice = frame.select(spec.key).is_duplicated()
+    if twice.any():
+        rows = frame.with_row_index("_row").filter(twice)
+        first = rows.row(0, named=True)
+        same = rows.filter([pl.col(name) == first[name] for name in spec.key])["_row"].to_list()
+        label = ", ".join(str(first[name]) for name in spec.key)
+        extra = rows.height - rows.select(spec.key).n_unique()
+        more = f" ({extra - 1} more duplicates follow)" if extra > 1 else ""
+        raise RejectData(
+            file,
+            f"rows {same[0]} and {same[1]}, column {' and '.join(spec.key)}",
+            label,
+            f"each {' and '.join(spec.key)} once{more}",
+            "keep the row that is right and remove the other",
+        )
+    step = pl.col("ts").diff().dt.total_milliseconds()
+    gaps = frame.select(step.over(spec.series) if spec.series else step).to_series()
+    back = (gaps < 0).fill_null(False)
+    if back.any():
+        row = int(back.arg_true()[0])
+        raise RejectData(
+            file,
+            f"row {row}, column ts",
+            str(frame["ts"][row]),
+            f"a time after the row before it ({int(back.sum())} rows go back in time)",
+            "sort the file by time, and check why it was not",
+        )
+
+
+def _known_at(frame: pl.DataFrame, spec: TableSpec, length_ms: int) -> pl.Series:
+    if spec.known == "announced":
+        return frame["announced_at"]
+    if spec.known == "at settlement":
+        return frame["ts"]
+    if spec.known == "at release":
+        stamps = frame["ts"].dt.epoch("ms").to_numpy()
+        known = np.empty(frame.height, dtype=np.int64)
+        names = frame["series"].to_numpy()
+        for series in frame["series"].unique().to_list():
+            rows = names == series
+            known[rows] = released_ms(series, stamps[rows])
+        return pl.Series(known).cast(TS)
+    length = DAY_MS if spec.known == "after the day" else length_ms
+    return frame["ts"].dt.offset_by(f"{length + spec.delay_ms}ms")
+
+
+def validate(
+    frame: pl.DataFrame, spec: TableSpec, file: str, *, interval: str = "1h"
+) -> pl.DataFrame:
+    """Return the table in its stored form, or refuse it.
+
+    Parameters
+    ----------
+    frame : DataFrame (N, ...)
+        As read; text columns (a CSV file) are parsed. Columns outside the schema are left out:
+        the layout that read the file reports them.
+    spec : TableSpec
+    file : str
+        Name for messages.
+    interval : str
+        Bar length; for regular tables the grid ``ts`` must lie on.
+
+    Returns
+    -------
+    DataFrame (N, ...)
+        Columns ``spec.stored``; ``ts`` and ``known_at`` in UTC milliseconds. A ``known_at`` that
+        the source brings is kept where it is not earlier than the table's rule allows.
+
+    Raises
+    ------
+    RejectData
+        Naming the first bad row and column, what was expected, and how many more there are.
+    """
+    if frame.height == 0:
+        raise RejectData(file, "whole file", "no rows", "at least one row", "check the download")
+    renames = {
+        alias: column.name
+        for column in spec.columns
+        for alias in column.aliases
+        if alias in frame.columns and column.name not in frame.columns
+    }
+    frame = frame.rename(renames)
+    wanted = ["ts", *(column.name for column in spec.columns if not column.nullable)]
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise RejectData(
+            file,
+            f"column {missing[0]}",
+            f"columns {', '.join(frame.columns)}",
+            f"columns {', '.join(wanted)} ({len(missing)} missing: {', '.join(missing)})",
+            "rename or add the column",
+        )
+    length_ms = DAY_MS if spec.known in ("after the day", "at release") else interval_ms(interval)
+    defects = Defects(file)
+    parsed = {"ts": read_moments(frame["ts"], file)}
+    if spec.regular:
+        off_grid = parsed["ts"].dt.epoch("ms") % length_ms != 0
+        expected = f"a multiple of {interval if length_ms != DAY_MS else 'one day (00:00 UTC)'}"
+        defects.add(off_grid, "ts", parsed["ts"], expected, "use the open time of the period")
+    for column in spec.columns:
+        if column.name not in frame.columns:
+            parsed[column.name] = pl.Series(
+                column.name, [None] * frame.height, dtype=column.dtype
+            )
+        elif column.kind == "moment":
+            parsed[column.name] = read_moments(frame[column.name], file)
+        else:
+            parsed[column.name] = read_values(
+                frame[column.name], column.dtype, column.kind, column.nullable, defects
+            )
+    table = pl.DataFrame(parsed)
+    if "high" in parsed:
+        _check_bars(table, defects)
+    if spec.name == "funding":
+        _check_funding(table, file, defects)
+    if spec.name == "macro_daily":
+        strange = ~table["series"].is_in(list(RELEASES))
+        defects.add(
+            strange, "series", table["series"], f"one of {', '.join(RELEASES)}", "remove the series"
+        )
+    defects.refuse()
+    _check_order(table, spec, file)
+    rule = _known_at(table, spec, length_ms).alias("known_at")
+    if "known_at" in frame.columns:
+        given = read_moments(frame["known_at"], file)
+        early = given < rule
+        defects.add(early, "known_at", given, f"not before the {spec.known} rule", "mend known_at")
+        defects.refuse()
+        rule = given
+    return table.with_columns(rule.alias("known_at")).select(spec.stored)
+
+
+def settlement_interval_h(funding: pl.DataFrame, nominal: str) -> pl.DataFrame:
+    """Fill ``interval_h`` of a funding table where its source has none.
+
+    The hours since the previous settlement if that is 1, 2, 4 or 8, else the previous row's
+    interval; the first row takes the dataset's nominal one. Only the past is used, so a
+    longer table never changes the earlier rows.
+
+    Parameters
+    ----------
+    funding : DataFrame (N, ...)
+        A stored funding table, in time order.
+    nominal : str
+        Interval of the dataset, such as ``8h``.
+
+    Returns
+    -------
+    DataFrame (N, ...)
+        With ``interval_h`` float64, complete.
+    """
+    since_ms = pl.col("ts").diff().dt.total_milliseconds()
+    hours = (since_ms / HOUR_MS).round()
+    jitter = (since_ms - hours * HOUR_MS).abs()
+    derived = (
+        pl.when(hours.is_in([1.0, 2.0, 4.0, 8.0]) & (jitter <= SETTLEMENT_JITTER_MS))
+        .then(hours)
+        .otherwise(None)
+    )
+    return funding.with_columns(
+        pl.coalesce("interval_h", derived)
+        .forward_fill()
+        .fill_null(interval_ms(nominal) / HOUR_MS)
+        .alias("interval_h")
+    )

@@ -1,0 +1,314 @@
+"""Run intents over a timeline: arrays in, :class:`SimulatedPath` out, in parallel over intents.
+
+This room prepares what the compiled loop reads and unpacks what it wrote. It decides nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.compiled import njit_parallel
+from counterpoise.config import Settings
+from counterpoise.decision.step import Limits
+from counterpoise.errors import FixConfig, NotEnoughData
+from counterpoise.hedging.intent import Intent
+from counterpoise.market.timeline import Timeline
+from counterpoise.simulation.account import SimulatedPath
+from counterpoise.simulation.kernel import (
+    CostRules,
+    IntentArrays,
+    MarketArrays,
+    Record,
+    empty_record,
+    run,
+)
+from counterpoise.units import BPS, DAY_MS, stamp
+from counterpoise.venues.contract import Contract, VenueRules, contract_at, stack
+
+Floats = NDArray[np.float64]
+
+#: Trailing hours behind the cost model's volatility and volume, and the fewest that count.
+COST_WINDOW_H, FEWEST_HOURS = 168, 48
+#: Intents simulated at once: enough for the cores, little enough for the memory.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Arena:
+    """One market, one set of rules: everything a simulation needs besides the intent.
+
+    Attributes
+    ----------
+    first, last : int
+        Ticks of the timeline that are simulated, ``last`` exclusive.
+    ts_ms : int64 (T,)
+        Their clock.
+    market, venue, limits, costs
+        Arguments of the compiled loop; ``market.bucket`` counts ticks.
+    """
+
+    first: int
+    last: int
+    ts_ms: NDArray[np.int64]
+    market: MarketArrays
+    venue: VenueRules
+    limits: Limits
+    costs: CostRules
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Guard limits of the settings."""
+    return Limits(
+        max_ratio=settings.hedge.max_ratio,
+        fallback_ratio=settings.hedge.base_ratio,
+        grace_ticks=float(settings.safety.signal_grace_h),
+        leverage=settings.capital.leverage,
+        leverage_max=settings.capital.leverage_max,
+    )
+
+
+def costs_of(settings: Settings) -> CostRules:
+    """Cost model of the settings, as fractions."""
+    return CostRules(
+        taker_share=settings.costs.taker_share,
+        half_spread=settings.costs.half_spread_bps * BPS,
+        impact_coefficient=settings.costs.impact_coefficient,
+        capital_cost_per_year=settings.capital.cost_per_year,
+    )
+
+
+def contracts_of(settings: Settings, ts_ms: int) -> list[Contract]:
+    """Contracts of the configured venues at a moment.
+
+    Raises
+    ------
+    FixConfig
+        A venue without linear rules.
+    """
+    contracts = [contract_at(name, ts_ms) for name in settings.venue.names]
+    for contract in contracts:
+        if not contract.linear:
+            raise FixConfig(
+                "venue.names", contract.venue, "venues with linear contracts", "use binance or dydx"
+            )
+    return contracts
+
+
+def _trailing_mean(values: Floats, window: int) -> Floats:
+    """Mean of the finite values of the last ``window`` rows; NaN with too few of them."""
+    known = np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
+    count = np.concatenate([[0], np.cumsum(known)])
+    end = np.arange(1, len(values) + 1)
+    begin = np.maximum(end - window, 0)
+    seen = count[end] - count[begin]
+    mean = (total[end] - total[begin]) / np.maximum(seen, 1)
+    return np.where(seen >= FEWEST_HOURS, mean, np.nan)
+
+
+def cost_inputs(timeline: Timeline) -> tuple[Floats, Floats]:
+    """Trailing daily volatility (T,) and daily volume in ETH (T, V) for the impact model.
+
+    Both use the last 168 hours known at t, gaps left out; NaN until 48 hours were seen.
+    """
+    returns = np.diff(np.log(timeline.spot.close), prepend=np.nan)
+    sigma_day = np.sqrt(24.0 * _trailing_mean(returns**2, COST_WINDOW_H))
+    volume = [24.0 * _trailing_mean(column, COST_WINDOW_H) for column in timeline.perp.volume.T]
+    return np.maximum(sigma_day, 1e-6), np.stack(volume, axis=1)
+
+
+def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Arena:
+    """Prepare ticks ``[first, last)`` of a timeline for simulation.
+
+    Raises
+    ------
+    FixConfig
+        Collateral the simulator does not model.
+    NotEnoughData
+        Too little history before ``first`` to price an order.
+    """
+    if settings.capital.collateral != "usdt":
+        raise FixConfig(
+            "capital.collateral",
+            settings.capital.collateral,
+            "usdt (the simulator posts USDT; `counterpoise now` compares all three)",
+            "set capital.collateral to usdt for the study",
+        )
+    sigma_day, volume_day = cost_inputs(timeline)
+    span = slice(first, last)
+    known = np.isfinite(sigma_day[span]) & np.all(volume_day[span] > 0, axis=1)
+    if not known.all():
+        tick = first + int(np.flatnonzero(~known)[0])
+        raise NotEnoughData(
+            f"at {stamp(int(timeline.ts_ms[tick]))} there are not yet {FEWEST_HOURS} hours of spot "
+            f"prices and perpetual volume among the last {COST_WINDOW_H}, so an order cannot be "
+            "priced. Next: import earlier bars or start later."
+        )
+    ts_ms = timeline.ts_ms[span]
+    exposure = np.full(len(ts_ms), settings.exposure.eth)
+    market = MarketArrays(
+        *(
+            np.ascontiguousarray(values[span])
+            for values in (
+                timeline.spot.close,
+                timeline.perp.close,
+                timeline.mark_high,
+                timeline.funding_settled,
+                timeline.funding_mark,
+                sigma_day,
+                volume_day,
+            )
+        ),
+        exposure,
+        np.arange(len(ts_ms), dtype=np.int64),
+    )
+    contracts = contracts_of(settings, int(ts_ms[0]))
+    return Arena(
+        first, last, ts_ms, market, stack(contracts), limits_of(settings), costs_of(settings)
+    )
+
+
+def day_buckets(ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bucket number per tick: the UTC day a tick closes, ``(00:00, 24:00]``, from 0.
+
+    The tick at 00:00 closes the day before, as its bar does.
+    """
+    day = (ts_ms - 1) // DAY_MS
+    return np.asarray(day - day[0])
+
+
+@njit_parallel
+def _run_all(
+    market: MarketArrays,
+    intents: IntentArrays,
+    venue: VenueRules,
+    limits: Limits,
+    costs: CostRules,
+    records: Record,
+    liquidations: NDArray[np.int64],
+) -> None:
+    for p in numba.prange(len(liquidations)):
+        liquidations[p] = run(
+            market,
+            IntentArrays(
+                intents.lo[p],
+                intents.hi[p],
+                intents.to_lo[p],
+                intents.to_hi[p],
+                intents.weights[p],
+                intents.urgency[p],
+            ),
+            venue,
+            limits,
+            costs,
+            Record(
+                records.pnl[p],
+                records.short_eth[p],
+                records.equity[p],
+                records.traded_eth[p],
+                records.lo[p],
+                records.hi[p],
+                records.reasons[p],
+                records.exposure_eth[p],
+                records.spot[p],
+                records.spot_open[p],
+            ),
+        )
+
+
+def simulate(
+    where: Arena,
+    intents: Iterable[Intent],
+    *,
+    daily: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[SimulatedPath]:
+    """Simulate intents over an arena, many at a time on all cores.
+
+    Parameters
+    ----------
+    where : Arena
+    intents : iterable of Intent
+        Rows on the timeline's clock; each needs a row for every tick of the arena.
+    daily : bool
+        Record UTC days instead of ticks.
+    progress : callable, optional
+        Called with the number of paths done.
+
+    Yields
+    ------
+    SimulatedPath
+        In the order of the intents.
+    """
+    bucket = day_buckets(where.ts_ms) if daily else where.market.bucket
+    market = where.market._replace(bucket=bucket)
+    buckets = int(bucket[-1]) + 1
+    ends = np.flatnonzero(np.diff(bucket, append=bucket[-1] + 1))
+    span = slice(where.first, where.last)
+    done = 0
+    for batch in batched(intents, BATCH):
+        stacked = IntentArrays(
+            *(
+                np.stack([getattr(intent, name)[span] for intent in batch])
+                for name in ("lo", "hi", "to_lo", "to_hi", "weights", "urgency")
+            )
+        )
+        each = [empty_record(buckets, market.perp.shape[1]) for _ in batch]
+        records = Record(*(np.stack(columns) for columns in zip(*each, strict=True)))
+        liquidations = np.zeros(len(batch), dtype=np.int64)
+        _run_all(market, stacked, where.venue, where.limits, where.costs, records, liquidations)
+        for p in range(len(batch)):
+            yield SimulatedPath(
+                ts_ms=where.ts_ms[ends],
+                pnl=records.pnl[p],
+                short_eth=records.short_eth[p],
+                collateral_usd=records.equity[p],
+                traded_eth=records.traded_eth[p],
+                lo=records.lo[p],
+                hi=records.hi[p],
+                reasons=records.reasons[p],
+                exposure_eth=records.exposure_eth[p],
+                spot=records.spot[p],
+                spot_open=records.spot_open[p],
+                liquidations=int(liquidations[p]),
+            )
+        done += len(batch)
+        if progress is not None:
+            progress(done)
+
+
+def simulate_one(where: Arena, intent: Intent, *, daily: bool = False) -> SimulatedPath:
+    """Simulate a single intent; see :func:`simulate`."""
+    return next(simulate(where, _once(intent), daily=daily))
+
+
+def _once(intent: Intent) -> Sequence[Intent]:
+    return (intent,)
+
+
+def to_days(path: SimulatedPath) -> SimulatedPath:
+    """The same path by UTC day, from a path recorded by tick.
+
+    Sums flows, keeps the last level of each day, or-s the reasons.
+    """
+    bucket = day_buckets(path.ts_ms)
+    begins = np.flatnonzero(np.diff(bucket, prepend=-1))
+    ends = np.append(begins[1:], len(bucket)) - 1
+    return SimulatedPath(
+        ts_ms=path.ts_ms[ends],
+        pnl=np.add.reduceat(path.pnl, begins, axis=0),
+        short_eth=path.short_eth[ends],
+        collateral_usd=path.collateral_usd[ends],
+        traded_eth=np.add.reduceat(path.traded_eth, begins),
+        lo=path.lo[ends],
+        hi=path.hi[ends],
+        reasons=np.bitwise_or.reduceat(path.reasons, begins),
+        exposure_eth=path.exposure_eth[ends],
+        spot=path.spot[ends],
+        spot_open=path.spot_open[begins],
+        liquidations=path.liquidations,
+    )
