@@ -213,9 +213,7 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
         try:
             raw = tomllib.loads(source.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise FixConfig(
-                "--config", str(source), "an existing file", "check the path"
-            ) from None
+            raise FixConfig("--config", str(source), "an existing file", "check the path") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
             raise FixConfig(
                 "--config", str(source), f"valid TOML ({broken})", "mend that line"

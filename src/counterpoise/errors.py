@@ -52,9 +52,7 @@ class RejectData(CounterpoiseError):
 
     exit_code = 4
 
-    def __init__(
-        self, file: str, place: str, value: object, expected: str, next_step: str
-    ) -> None:
+    def __init__(self, file: str, place: str, value: object, expected: str, next_step: str) -> None:
         super().__init__(f"{file}: {place}: got {value!r}, expected {expected}. Next: {next_step}.")
         self.file = file
         self.place = place

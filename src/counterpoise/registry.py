@@ -51,9 +51,7 @@ class Registry[T]:
         except KeyError:
             close = difflib.get_close_matches(name, self._items, n=1)
             hint = f"use {close[0]!r}" if close else "pick one of these"
-            raise FixConfig(
-                self.kind, name, f"one of {', '.join(self._items)}", hint
-            ) from None
+            raise FixConfig(self.kind, name, f"one of {', '.join(self._items)}", hint) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

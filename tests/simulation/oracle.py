@@ -56,6 +56,7 @@ class State:
     last_spot: float | None  # None = no tick with prices yet
     last_perp: list[float] | None
     guard: Guard
+    highs_seen: list[list[float]]  # known mark highs since the last tick with prices
     band_lo: float = math.nan  # of the latest decision, a gap has none of its own
     band_hi: float = math.nan
 
@@ -105,7 +106,6 @@ def mark(
     *,
     spot: float,
     perp: list[float],
-    mark_high: list[float],
     exposure_before: float,
     liquidation_fee: list[float],
     tiers: Sequence[Sequence[Tier]],
@@ -121,7 +121,7 @@ def mark(
             if not q > 0:
                 continue
             last = state.last_perp[v]
-            high = perp[v] if math.isnan(mark_high[v]) else mark_high[v]
+            high = max([perp[v], *state.highs_seen[v]])
             equity_at_high = state.equity[v] - q * (high - last)
 
             if equity_at_high <= maintenance_usd(q * high, tiers[v]):
@@ -142,6 +142,7 @@ def mark(
 
     state.last_spot = spot
     state.last_perp = list(perp)
+    state.highs_seen = [[] for _ in perp]
     return liquidations
 
 
@@ -240,17 +241,25 @@ def decide(
     # 5. What can be ordered.
     target: list[float] = []
     for v in venues:
-        d = wanted[v] - short[v]
-        n = math.floor(abs(d) / step_eth[v] + 1e-9)
-        if wanted[v] == 0:
+        steps = abs(wanted[v] - short[v]) / step_eth[v]
+        reduces = wanted[v] < short[v]
+        if h > max_ratio + TOLERANCE and reduces:
+            n = math.ceil(steps - 1e-9)
+        else:
+            n = math.floor(steps + 1e-9)
+        if wanted[v] <= 1e-9 * step_eth[v]:
             target.append(0.0)
         elif n == 0:
             target.append(short[v])
+        elif reduces:
+            target.append(max(0.0, short[v] - n * step_eth[v]))
         elif n * step_eth[v] * price[v] < min_notional_usd[v]:
             target.append(short[v])
             reasons.add("BELOW_MINIMUM")
         else:
-            target.append(max(0.0, short[v] + math.copysign(n * step_eth[v], d)))
+            target.append(short[v] + n * step_eth[v])
+    if "BELOW_MINIMUM" in reasons and abs(goal - h) <= TOLERANCE:
+        target = list(short)
 
     # 6. What margin stays on the venue.
     collateral: list[float] = []
@@ -289,9 +298,7 @@ def execute(
     volume_day_eth: list[float],
 ) -> float:
     """Trade to the target at the perpetual close; returns the ETH traded."""
-    if "FALLBACK" in decision.reasons:
-        urgency = 1.0
-    elif math.isnan(urgency):
+    if math.isnan(urgency):
         urgency = 0.0
     s = taker_share + (1 - taker_share) * urgency
 
@@ -306,7 +313,7 @@ def execute(
         pnl[SLIPPAGE] -= slip
         traded += d
         state.short[v] = decision.target[v]
-        state.equity[v] = decision.collateral[v] - fee - slip
+        state.equity[v] = decision.collateral[v] - fee - slip if decision.target[v] > 0 else 0.0
     return traded
 
 
@@ -362,6 +369,7 @@ def simulate(
         last_spot=None,
         last_perp=None,
         guard=Guard(math.nan, math.nan, math.nan, math.nan, first_venue_only),
+        highs_seen=[[] for _ in range(venues)],
     )
     result = OracleResult(
         pnl=[[0.0] * 7 for _ in range(buckets)],
@@ -394,16 +402,21 @@ def simulate(
         # 2. Gap.
         gap = math.isnan(spot_t) or any(math.isnan(price) for price in perp_t)
 
+        for seen, high in zip(state.highs_seen, _floats(mark_high[t]), strict=True):
+            if not math.isnan(high):
+                seen.append(high)
+        if gap:
+            state.guard.age += 1
+
         # 3. Marking.
         if not gap:
             if state.last_spot is None:
-                result.spot_open[0] = spot_t  # the first known close opens the first bucket
+                result.spot_open[b] = spot_t  # the first known close opens its own bucket
             liquidations += mark(
                 state,
                 pnl,
                 spot=spot_t,
                 perp=perp_t,
-                mark_high=_floats(mark_high[t]),
                 exposure_before=float(exposure_eth[t - 1]) if t > 0 else 0.0,
                 liquidation_fee=liquidation_fee,
                 tiers=tier_table,

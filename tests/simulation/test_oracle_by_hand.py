@@ -36,21 +36,17 @@ CALM = {
 def run_one_venue(*, spot: list[float], perp: list[float], **given: object) -> OracleResult:
     """Simulate one venue; per-venue series are given flat, absent ones are calm."""
     ticks = len(spot)
-    series = {
+    calm = {
+        "perp": perp,
         "mark_high": [NAN] * ticks,
         "funding_settled": [NAN] * ticks,
         "funding_mark": [NAN] * ticks,
         "volume_day_eth": [500.0] * ticks,
         "weights": [1.0] * ticks,
     }
-    for name in series:
-        series[name] = given.pop(name, series[name])
-    return simulate(
-        spot=spot,
-        perp=[[price] for price in perp],
-        **{name: [[value] for value in values] for name, values in series.items()},
-        **{"sigma_day": [0.04] * ticks, "urgency": [NAN] * ticks, **CALM, **given},
-    )
+    panels = {name: [[value] for value in given.pop(name, values)] for name, values in calm.items()}
+    series = {"spot": spot, "sigma_day": [0.04] * ticks, "urgency": [NAN] * ticks}
+    return simulate(**{**CALM, **series, **panels, **given})
 
 
 def test_a_hedge_is_raised_marked_paid_and_raised_again():
@@ -80,9 +76,10 @@ def test_a_hedge_is_raised_marked_paid_and_raised_again():
     # Tick 0: h = 0 < 0.4, so to 0.5 · 10 = 5 ETH, notional 10 000, margin 10 000 / 2 = 5 000.
     #   fee 3.8, slip 2.6, equity 5 000 − 6.4 = 4 993.6.
     # Tick 1: capital 4 993.6 · 1e-5 = 0.049936. ΔS = 100, ΔF = 110.
-    #   delta 10 · 100 − 5 · 100 = 500, basis −5 · (110 − 100) = −50, equity 4 993.6 − 550 = 4 443.6.
+    #   delta 10 · 100 − 5 · 100 = 500, basis −5 · (110 − 100) = −50,
+    #   equity 4 993.6 − 550 = 4 443.6.
     #   funding at the close: 5 · 2 110 · 0.0001 = 1.055, equity 4 444.655.
-    #   h = 0.5 is in the band; 10 550 / 4 444.655 = 2.37 lies between 2² / 4 = 1 and 4: margin stays.
+    #   h = 0.5 is in the band; 10 550 / 4 444.655 = 2.37 is between 2² / 4 = 1 and 4: margin stays.
     assert result.pnl[0] == pytest.approx([500.0, -50.0, 1.055, -3.8, -2.6, -0.049936, 0.0])
     assert result.short_eth[0] == pytest.approx([5.0])
     assert result.equity[0] == pytest.approx([4444.655])
@@ -122,30 +119,31 @@ def test_unknown_intents_are_held_then_fall_back_and_a_gap_is_marked_when_it_end
         taker_fee=[0.001],
         max_ratio=0.8,
         fallback_ratio=0.3,
-        grace_ticks=1,
+        grace_ticks=2,
         leverage=1.0,
         leverage_max=2.0,
     )
 
-    # Tick 0: no intent was ever known, so 0.3 · 10 = 3 ETH, all as taker: fee 3 000 · 0.001 = 3.
-    #   margin 3 000 / 1 − 3 = 2 997.
-    # Tick 1: capital 2 997e-5 = 0.02997. h = 0.3 > 0.2, so to 2 ETH, urgency unknown = all as maker:
-    #   fee 1 000 · 0.0001 = 0.1; 2 000 / 2 997 = 0.67 ≥ 1² / 2: margin stays, equity 2 996.9.
-    # Tick 2, a gap: capital 0.029969; funding at the last close 2 · 1 000 · 0.001 = 2, equity 2 998.9.
-    # Tick 3: capital 0.029989. ΔS = 1 200 − 1 000, ΔF = 210 over the gap:
-    #   delta 10 · 200 − 2 · 200 = 1 600, basis −2 · 10 = −20, equity 2 998.9 − 420 = 2 578.9.
-    #   age 1 ≤ 1: the band of tick 1 is held and h = 0.2 lies in it.
-    # Tick 4: capital 0.025789. age 2 > 1: back up to 3 ETH as taker, fee 1 · 1 210 · 0.001 = 1.21;
-    #   3 630 / 2 578.9 = 1.41 lies between 0.5 and 2: margin stays, equity 2 577.69.
-    assert result.pnl[0] == pytest.approx([0.0, 0.0, 0.0, -3.0, 0.0, 0.0, 0.0])
-    assert result.pnl[1] == pytest.approx([0.0, 0.0, 0.0, -0.1, 0.0, -0.02997, 0.0])
-    assert result.pnl[2] == pytest.approx([0.0, 0.0, 2.0, 0.0, 0.0, -0.029969, 0.0])
-    assert result.pnl[3] == pytest.approx([1600.0, -20.0, 0.0, 0.0, 0.0, -0.029989, 0.0])
-    assert result.pnl[4] == pytest.approx([0.0, 0.0, 0.0, -1.21, 0.0, -0.025789, 0.0])
+    # Tick 0: no intent was ever known, so 0.3 · 10 = 3 ETH, all as maker (no urgency):
+    #   fee 3 000 · 0.0001 = 0.3, margin 3 000 / 1 − 0.3 = 2 999.7.
+    # Tick 1: capital 2 999.7e-5 = 0.029997. h = 0.3 > 0.2, so to 2 ETH:
+    #   fee 1 000 · 0.0001 = 0.1; 2 000 / 2 999.7 = 0.67 ≥ 1² / 2: margin stays, equity 2 999.6.
+    # Tick 2, a gap, age 1: capital 0.029996; funding at the last close 2 · 1 000 · 0.001 = 2,
+    #   equity 3 001.6.
+    # Tick 3: capital 0.030016. ΔS = 1 200 − 1 000, ΔF = 210 over the gap:
+    #   delta 10 · 200 − 2 · 200 = 1 600, basis −2 · 10 = −20, equity 3 001.6 − 420 = 2 581.6.
+    #   age 2 ≤ 2: the band of tick 1 is held and h = 0.2 lies in it.
+    # Tick 4: capital 0.025816. age 3 > 2: back up to 3 ETH, fee 1 · 1 210 · 0.0001 = 0.121;
+    #   3 630 / 2 581.6 = 1.41 lies between 0.5 and 2: margin stays, equity 2 581.479.
+    assert result.pnl[0] == pytest.approx([0.0, 0.0, 0.0, -0.3, 0.0, 0.0, 0.0])
+    assert result.pnl[1] == pytest.approx([0.0, 0.0, 0.0, -0.1, 0.0, -0.029997, 0.0])
+    assert result.pnl[2] == pytest.approx([0.0, 0.0, 2.0, 0.0, 0.0, -0.029996, 0.0])
+    assert result.pnl[3] == pytest.approx([1600.0, -20.0, 0.0, 0.0, 0.0, -0.030016, 0.0])
+    assert result.pnl[4] == pytest.approx([0.0, 0.0, 0.0, -0.121, 0.0, -0.025816, 0.0])
 
     assert [row[0] for row in result.short_eth] == pytest.approx([3.0, 2.0, 2.0, 2.0, 3.0])
     equities = [row[0] for row in result.equity]
-    assert equities == pytest.approx([2997.0, 2996.9, 2998.9, 2578.9, 2577.69])
+    assert equities == pytest.approx([2999.7, 2999.6, 3001.6, 2581.6, 2581.479])
     assert result.traded_eth == pytest.approx([3.0, 1.0, 0.0, 0.0, 1.0])
     assert result.lo == [0.3, 0.1, 0.1, 0.1, 0.3]
     assert result.hi == [0.8, 0.2, 0.2, 0.2, 0.8]
@@ -165,27 +163,28 @@ def test_a_spike_liquidates_at_the_second_tier_and_dust_is_not_ordered():
     result = run_one_venue(
         spot=[1000.0, 1020.0, 1000.0, 1010.0],
         perp=[1000.0, 1020.0, 1000.0, 1010.0],
-        mark_high=[NAN, 1090.0, NAN, NAN],
+        mark_high=[NAN, 1089.0, NAN, NAN],
         exposure_eth=[10.0] * 4,
-        lo=[0.5, 0.0, 0.004, 0.0057],
-        hi=[0.5, 1.0, 1.0, 1.0],
-        to_lo=[0.5, 0.0, 0.004, 0.0057],
-        to_hi=[0.5, 1.0, 1.0, 1.0],
+        lo=[0.7, 0.0, 0.004, 0.0057],
+        hi=[0.7, 1.0, 1.0, 1.0],
+        to_lo=[0.7, 0.0, 0.004, 0.0057],
+        to_hi=[0.7, 1.0, 1.0, 1.0],
         bucket=[0, 1, 2, 3],
         step_eth=[0.01],
         min_notional_usd=[50.0],
         liquidation_fee=[0.005],
         tiers=[[(5200.0, 0.01, 0.0), (1e9, 0.02, 52.0)]],
+        max_ratio=0.5,
         leverage=10.0,
         leverage_max=20.0,
     )
 
-    # Tick 0: to 5 ETH, margin 5 000 / 10 = 500.
-    # Tick 1: at the high the notional is 5 450, in the second tier: 0.02 · 5 450 − 52 = 57 is
-    #   needed, 500 − 5 · 90 = 50 is there, so it liquidates. The first tier's price
+    # Tick 0: 7 ETH wanted, 0.5 · 10 = 5 allowed, margin 5 000 / 10 = 500.
+    # Tick 1: at the high the notional is 5 445, in the second tier: 0.02 · 5 445 − 52 = 56.9 is
+    #   needed (54.45 in the first), 500 − 5 · 89 = 55 is there: liquidated. The first tier's price
     #   5 500 / 5.05 = 1 089.1 has a notional of 5 445 > 5 200; the second's is
     #   p* = (500 + 5 000 + 52) / (5 · 1.02) = 5 552 / 5.1 = 1 088.627….
-    #   loss 5 · p* − 5 000 = 443.137…, 56.862… is left, the fee 0.005 · 5 · p* = 27.215… fits in it.
+    #   loss 5 · p* − 5 000 = 443.137…; 56.862… is left and covers the fee 0.005 · 5 · p* = 27.215….
     #   delta 10 · 20 − 443.137…; capital 500e-5 = 0.005. The band 0 to 1 asks for nothing, and the
     #   rest of the margin goes home with the closed position.
     # Tick 2: delta 10 · (−20) = −200. 0.04 ETH wanted, worth 40 < 50: not ordered.
@@ -204,7 +203,7 @@ def test_a_spike_liquidates_at_the_second_tier_and_dust_is_not_ordered():
     assert result.traded_eth == pytest.approx([5.0, 0.0, 0.0, 0.05])
     assert result.liquidations == 1
     assert result.reasons == [
-        {"RAISE", "TOP_UP"},
+        {"RAISE", "CAPPED", "TOP_UP"},
         {"IN_BAND"},
         {"RAISE", "BELOW_MINIMUM"},
         {"RAISE", "TOP_UP"},

@@ -175,21 +175,35 @@ def step(
             moves = True
             reasons |= _SWITCH
 
+    over_cap = ratio > limits.max_ratio + RATIO_TOLERANCE
+    blocked = False
     for v in range(venues):
         now = short_eth[v]
         wanted = state[STATE_WEIGHTS + v] * goal * exposure_eth if moves else now
-        target = now
-        if wanted == 0.0:
-            target = 0.0
+        steps = abs(wanted - now) / step_eth[v]
+        # Under the cap an order never overshoots; over it, it never falls short.
+        steps = np.ceil(steps - 1e-9) if over_cap and wanted < now else np.floor(steps + 1e-9)
+        size = steps * step_eth[v]
+        if wanted <= 1e-9 * step_eth[v]:
+            target_eth[v] = 0.0
+        elif steps == 0.0:
+            target_eth[v] = now
+        elif wanted < now:
+            target_eth[v] = max(0.0, now - size)
+        elif size * price[v] < min_notional_usd[v]:
+            # Only orders that add need the minimum; reduce-only ones are exempt.
+            target_eth[v] = now
+            reasons |= _BELOW_MINIMUM
+            blocked = True
         else:
-            steps = np.floor(abs(wanted - now) / step_eth[v] + 1e-9)
-            size = steps * step_eth[v]
-            if steps > 0.0 and size * price[v] < min_notional_usd[v]:
-                reasons |= _BELOW_MINIMUM
-            elif steps > 0.0:
-                target = max(0.0, now + size if wanted > now else now - size)
-        target_eth[v] = target
+            target_eth[v] = now + size
+    if blocked and abs(goal - ratio) <= RATIO_TOLERANCE:
+        # A move between venues that cannot open one leg must not close the other.
+        for v in range(venues):
+            target_eth[v] = short_eth[v]
 
+    for v in range(venues):
+        target = target_eth[v]
         notional = target * price[v]
         collateral_usd[v] = equity[v]
         if target == 0.0:

@@ -109,6 +109,7 @@ def run(
     target = np.zeros(venues)
     collateral = np.zeros(venues)
     last_perp = np.full(venues, np.nan)
+    gap_high = np.zeros(venues)
     last_spot = np.nan
     lo_in_force = np.nan
     hi_in_force = np.nan
@@ -137,6 +138,13 @@ def run(
         for v in range(venues):
             priced = priced and np.isfinite(market.perp[t, v])
 
+        for v in range(venues):
+            high = market.mark_high[t, v]
+            if np.isfinite(high):
+                gap_high[v] = max(gap_high[v], high)
+        if not priced:
+            state[STATE_AGE] += 1.0
+
         if priced:
             if np.isfinite(last_spot):
                 moved = spot - last_spot
@@ -145,9 +153,7 @@ def run(
                     q = short[v]
                     if q <= 0.0:
                         continue
-                    high = market.mark_high[t, v]
-                    if not np.isfinite(high):
-                        high = market.perp[t, v]
+                    high = max(gap_high[v], market.perp[t, v])
                     needed = maintenance_margin(
                         q * high, venue.tier_cap[v], venue.tier_rate[v], venue.tier_amount[v]
                     )
@@ -179,6 +185,7 @@ def run(
             last_spot = spot
             for v in range(venues):
                 last_perp[v] = market.perp[t, v]
+                gap_high[v] = 0.0
 
         for v in range(venues):
             rate = market.funding_settled[t, v]
@@ -233,7 +240,8 @@ def run(
                     pnl[SLIPPAGE] -= slip
                     record.traded_eth[b] += size
                     short[v] = target[v]
-                equity[v] = collateral[v] - fee - slip
+                # A closed position leaves no account; its last cost comes out of what is freed.
+                equity[v] = collateral[v] - fee - slip if target[v] > 0.0 else 0.0
 
         for v in range(venues):
             record.short_eth[b, v] = short[v]

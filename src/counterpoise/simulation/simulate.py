@@ -149,22 +149,20 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
             "priced. Next: import earlier bars or start later."
         )
     ts_ms = timeline.ts_ms[span]
-    exposure = np.full(len(ts_ms), settings.exposure.eth)
+
+    def cut(values: Floats) -> Floats:
+        return np.ascontiguousarray(values[span])
+
     market = MarketArrays(
-        *(
-            np.ascontiguousarray(values[span])
-            for values in (
-                timeline.spot.close,
-                timeline.perp.close,
-                timeline.mark_high,
-                timeline.funding_settled,
-                timeline.funding_mark,
-                sigma_day,
-                volume_day,
-            )
-        ),
-        exposure,
-        np.arange(len(ts_ms), dtype=np.int64),
+        spot=cut(timeline.spot.close),
+        perp=cut(timeline.perp.close),
+        mark_high=cut(timeline.mark_high),
+        funding_settled=cut(timeline.funding_settled),
+        funding_mark=cut(timeline.funding_mark),
+        sigma_day=cut(sigma_day),
+        volume_day_eth=cut(volume_day),
+        exposure_eth=np.full(len(ts_ms), settings.exposure.eth),
+        bucket=np.arange(len(ts_ms), dtype=np.int64),
     )
     contracts = contracts_of(settings, int(ts_ms[0]))
     return Arena(

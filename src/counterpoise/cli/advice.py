@@ -1,0 +1,191 @@
+"""``ratio`` and ``now``: one number from the formula, and what to do at this moment."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from counterpoise.cli import app
+from counterpoise.cli.output import (
+    Config,
+    Json,
+    LakeOption,
+    print_json,
+    print_table,
+    progress_bar,
+)
+from counterpoise.config import Collateral, load_settings
+from counterpoise.units import stamp
+
+STALE_AFTER_H = 2.0
+
+
+@app.command()
+def ratio(
+    exposure: Annotated[float, typer.Option(help="Long ETH L.")],
+    beta: Annotated[float, typer.Option(help="Base hedge ratio β, in [0, 1].")],
+    rho: Annotated[float, typer.Option(help="Correlation ρ, in [-1, 1].")],
+    confidence: Annotated[float, typer.Option(help="Confidence C, in [0, 1].")],
+    price: Annotated[float, typer.Option(help="ETH price in USD.")],
+    max_ratio: Annotated[float, typer.Option(help="Cap of S/L.")] = 1.0,
+    json: Json = False,
+) -> None:
+    """Short by the document's formula S = L·β / (1 + ρ·(1 - C)), and what moves it."""
+    import math
+
+    from counterpoise.errors import FixConfig
+    from counterpoise.hedging.formula import formula_hedge
+
+    if not (math.isfinite(price) and price > 0):
+        raise FixConfig("--price", price, "a positive number of USD", "give the ETH price")
+    if not (math.isfinite(max_ratio) and max_ratio > 0):
+        raise FixConfig("--max-ratio", max_ratio, "a positive number", "give a cap such as 1")
+    hedge = formula_hedge(exposure, beta, rho, confidence, max_ratio)
+    cap_eth = max_ratio * exposure
+    if json:
+        print_json(
+            asdict(hedge)
+            | {
+                "notional_usd": hedge.short_eth * price,
+                "hedge_ratio": hedge.short_eth / exposure if exposure else None,
+                "per_point": {
+                    "exposure": hedge.per_unit["exposure"],
+                    **{key: hedge.per_unit[key] / 100 for key in ("beta", "rho", "confidence")},
+                },
+                "cap_eth": cap_eth,
+            }
+        )
+        return
+    typer.echo(f"short        {hedge.short_eth:,.2f} ETH")
+    typer.echo(f"notional     {hedge.short_eth * price:,.2f} USD at {price:,.2f}")
+    typer.echo(f"denominator  {hedge.denominator:.6g}   (1 + ρ·(1 - C))")
+    typer.echo("one more     of            changes the short by")
+    for words, key, unit in (
+        ("1 ETH", "exposure", 1.0),
+        ("0.01", "beta", 0.01),
+        ("0.01", "rho", 0.01),
+        ("0.01", "confidence", 0.01),
+    ):
+        typer.echo(f"  {words:<10} {key:<12}  {hedge.per_unit[key] * unit:+,.4f} ETH")
+    if hedge.clipped:
+        typer.echo(
+            f"clipped      yes: the formula gives {hedge.unclipped_eth:,.2f} ETH, "
+            f"the cap is {cap_eth:,.2f} ETH ({max_ratio:g} × exposure)"
+        )
+    else:
+        typer.echo("clipped      no")
+
+
+@app.command()
+def now(
+    exposure: Annotated[
+        float | None, typer.Option(help="Long ETH held (default: from settings).")
+    ] = None,
+    short: Annotated[float, typer.Option(help="Short held now, in ETH.")] = 0.0,
+    collateral: Annotated[
+        Collateral | None, typer.Option(help="What margins the short (default: from settings).")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy acted on (default: from settings).")
+    ] = None,
+    lake: LakeOption = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """What to do now: formula, recommended policy, full hedge and where you stand."""
+    overrides: dict[str, Any] = {}
+    if exposure is not None:
+        overrides["exposure"] = {"eth": exposure}
+    if collateral is not None:
+        overrides["capital"] = {"collateral": collateral}
+    if policy is not None:
+        overrides["hedge"] = {"policy": policy}
+    if lake is not None:
+        overrides["lake"] = lake
+    settings = load_settings(config, overrides)
+
+    import time
+
+    from counterpoise.decision.advice import Advice, advise
+    from counterpoise.market.lake import Lake
+    from counterpoise.market.assemble import build_timeline
+    from counterpoise.signals.training import forecast
+
+    store = Lake(settings.lake)
+    with progress_bar(quiet=json) as progress:
+        timeline = build_timeline(store, settings.venue.names, settings.venue.symbol)
+        forecasts = forecast(
+            timeline, settings, model_folder=settings.lake / "models", progress=progress
+        )
+    advised = advise(
+        timeline,
+        forecasts,
+        settings,
+        short_eth=short,
+        collateral=settings.capital.collateral,
+    )
+    age_h = time.time() / 3600 - advised.as_of_ms / 3_600_000
+    if json:
+        print_json(
+            asdict(advised)
+            | {
+                "as_of": stamp(advised.as_of_ms),
+                "age_h": age_h,
+                "stale": age_h > STALE_AFTER_H,
+                "synthetic": timeline.synthetic,
+                "collateral": settings.capital.collateral,
+            }
+        )
+        return
+    if timeline.synthetic:
+        typer.echo("SYNTHETIC MARKET: proves plumbing, not edge.")
+    typer.echo(
+        f"As of {stamp(advised.as_of_ms)} UTC · ETH perpetual {advised.price_usd:,.2f} USD · "
+        f"exposure {advised.exposure_eth:,.0f} ETH · short {advised.short_eth:,.0f} ETH"
+    )
+    if age_h > STALE_AFTER_H:
+        typer.echo(
+            f"WARNING: the newest data is {age_h / 24:,.1f} days old; this is advice for that "
+            "moment, not for now. Next: import newer data."
+        )
+
+    def cells(row: Advice) -> list[str]:
+        margin = row.margin
+        order = "none"
+        if row.order_eth:
+            verb = "sell" if row.order_eth > 0 else "buy"
+            order = f"{verb} {abs(row.order_eth):,.3f} ETH\n({row.order_usd:,.0f} USD)"
+        digits = 0 if margin.unit == "USDT" else 2
+        dies = margin.liquidation_price_usd
+        return [
+            f"{'→ ' if row.acted_on else ''}{row.policy}\n{row.label}",
+            f"{row.lo:.1%} – {row.hi:.1%}",
+            f"{row.target_eth:,.2f} ETH\n({row.target_ratio:.1%})",
+            order,
+            f"{row.order_cost_usd:,.0f}",
+            f"{margin.amount:,.{digits}f} {margin.unit}",
+            f"{dies:,.2f}" if dies != float("inf") else "never",
+            f"{row.funding_day_last_usd:+,.0f}",
+            f"{row.funding_day_forecast_usd:+,.0f}",
+        ]
+
+    print_table(
+        [
+            ("policy", False),
+            ("band S/L", True),
+            ("target", True),
+            ("order", True),
+            ("cost USD", True),
+            ("margin", True),
+            ("liquidation", True),
+            ("funding/day\nlast USD", True),
+            ("funding/day\nforecast USD", True),
+        ],
+        [cells(row) for row in advised.rows],
+    )
+    for row in advised.rows:
+        typer.echo(f"{'→' if row.acted_on else ' '} {row.policy}: {row.because}")
+    typer.echo(
+        f"Margin in {settings.capital.collateral} at {settings.capital.leverage:g}× leverage. "
+        "→ marks the policy acted on (hedge.policy)."
+    )
