@@ -107,8 +107,8 @@ def now(
     import time
 
     from counterpoise.decision.advice import Advice, advise
-    from counterpoise.market.lake import Lake
     from counterpoise.market.assemble import build_timeline
+    from counterpoise.market.lake import Lake
     from counterpoise.signals.training import forecast
 
     store = Lake(settings.lake)

@@ -1,20 +1,11 @@
 """``data import | check | info``: tables into the lake, and what is in it."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from counterpoise.cli import app
-from counterpoise.cli.output import (
-    Config,
-    Json,
-    LakeOption,
-    print_json,
-    print_table,
-    progress_bar,
-)
 from counterpoise.config import load_settings
 
 commands = typer.Typer(help="Bring market data into the lake and inspect it.", no_args_is_help=True)

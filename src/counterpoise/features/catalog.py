@@ -120,7 +120,7 @@ _add(
     "momentum_24h_168h",
     "spot.close",
     recursions.scaled_momentum,
-    Memory((24.0, 168.0, 0.0, 0.0, 0.0, 0.0, _NAN)),
+    Memory((24.0, 168.0, 0.0, 0.0, 0.0, 0.0, _NAN, 0.0)),
     168,
     "standard deviations",
     BAR,
@@ -207,7 +207,7 @@ _add(
 )
 _add(
     "funding_momentum",
-    "funding_settled funding_interval_h",
+    "funding_seen funding_interval_h",
     recursions.funding_momentum,
     Memory((0.0, 0.0, 0.0)),
     160,

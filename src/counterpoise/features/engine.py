@@ -55,15 +55,39 @@ class FeatureMatrix:
         return self.values[:, self.names.index(name)]
 
 
+def seen_settlements(timeline: Timeline) -> Floats:
+    """Rates settled on the first venue, each at the tick where a trader had seen it.
+
+    ``funding_settled`` is cash: a settlement booked seconds after the hour belongs to that hour's
+    tick, yet was not known at it. It is seen once ``funding_last`` shows it.
+
+    Returns
+    -------
+    float64 (T,)
+        NaN where nothing new was seen; a rate replaced before it was ever seen is left out.
+    """
+    settled, last = timeline.funding_settled[:, 0], timeline.funding_last[:, 0]
+    seen = np.where(settled == last, settled, np.nan)
+    events = np.flatnonzero(np.isfinite(settled))
+    following = np.append(events, len(settled))[1:]
+    for event, until in zip(events, following, strict=True):
+        if settled[event] != last[event]:
+            later = np.flatnonzero(last[event : until + 1] == settled[event])
+            if len(later):
+                seen[event + later[0]] = settled[event]
+    return seen
+
+
 def column(timeline: Timeline, name: str) -> Floats:
-    """One input of the features as known at each tick.
+    """One input of the features, as known at each tick.
 
     Parameters
     ----------
     timeline : Timeline
     name : str
         ``clock_h`` (hours since 1970), ``spot.close`` and the like, ``perp.close`` or
-        ``funding_last`` and the like (of the first venue), ``daily.vix_close`` and the like.
+        ``funding_last`` and the like (of the first venue), ``funding_seen`` (see
+        :func:`seen_settlements`), ``daily.vix_close`` and the like.
 
     Returns
     -------
@@ -78,6 +102,8 @@ def column(timeline: Timeline, name: str) -> Floats:
     group, _, part = name.partition(".")
     if name == "clock_h":
         return timeline.ts_ms / HOUR_MS
+    if name == "funding_seen":
+        return seen_settlements(timeline)
     if group == "daily":
         held = timeline.daily.get(part)
         return np.full(len(timeline.ts_ms), np.nan) if held is None else held
@@ -87,7 +113,7 @@ def column(timeline: Timeline, name: str) -> Floats:
         raise FixConfig(
             "input",
             name,
-            "clock_h, spot.*, perp.*, funding_* or daily.* of the timeline",
+            "clock_h, funding_seen, or spot.*, perp.*, funding_*, daily.* of the timeline",
             "correct the feature's inputs in the catalog",
         )
     return cast(Floats, found if found.ndim == 1 else found[:, 0])

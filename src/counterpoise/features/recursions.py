@@ -63,7 +63,8 @@ def scaled_momentum(state: Floats, x: Floats) -> float:
     """Fast minus slow EWMA of the log price, over σ_1h·√(fast span).
 
     ``x`` = [price]; head = [fast span, slow span, fast mean, slow mean, hourly variance, returns
-    seen, last log price]. A gap leaves means and variance alone; the return across it is dropped.
+    seen, last log price, prices seen]. A gap leaves means and variance alone; the return across it
+    is dropped.
     """
     log_price = np.log(x[0])
     step = log_price - state[6]
@@ -73,9 +74,9 @@ def scaled_momentum(state: Floats, x: Floats) -> float:
     if not np.isnan(step):
         state[5] += 1.0
         state[4] += _weight(SCALE_SPAN_H, state[5]) * (step * step - state[4])
-    count = state[5] + 1.0
-    state[2] += _weight(state[0], count) * (log_price - state[2])
-    state[3] += _weight(state[1], count) * (log_price - state[3])
+    state[7] += 1.0
+    state[2] += _weight(state[0], state[7]) * (log_price - state[2])
+    state[3] += _weight(state[1], state[7]) * (log_price - state[3])
     if state[5] < state[1] or state[4] <= 0.0:
         return np.nan
     return float((state[2] - state[3]) / np.sqrt(state[4] * state[0]))
@@ -142,7 +143,7 @@ def downside_share(state: Floats, x: Floats) -> float:
                 down += step * step
     if np.isnan(log_price) or known < KNOWN_SHARE * window or total <= 0.0:
         return np.nan
-    return down / total
+    return float(down / total)
 
 
 @njit
@@ -205,7 +206,7 @@ def log_parkinson_volatility(state: Floats, x: Floats) -> float:
 @njit
 def relative_gap(state: Floats, x: Floats) -> float:
     """First over second, minus one: the basis of a perpetual. ``x`` = [perp, spot]; no state."""
-    return x[0] / x[1] - 1.0
+    return float(x[0] / x[1] - 1.0)
 
 
 @njit
@@ -232,7 +233,7 @@ def relative_gap_zscore(state: Floats, x: Floats) -> float:
 @njit
 def rate_per_8h(state: Floats, x: Floats) -> float:
     """Rate of any interval as a rate per 8 h. ``x`` = [rate, interval in hours]; no state."""
-    return x[0] * 8.0 / x[1]
+    return float(x[0] * 8.0 / x[1])
 
 
 @njit
@@ -249,7 +250,7 @@ def funding_momentum(state: Floats, x: Floats) -> float:
         state[1] += _weight(FUNDING_SLOW_SPAN, state[2]) * (rate - state[1])
     if state[2] < FUNDING_SLOW_SPAN:
         return np.nan
-    return state[0] - state[1]
+    return float(state[0] - state[1])
 
 
 @njit
@@ -273,7 +274,7 @@ def log_surprise(state: Floats, x: Floats) -> float:
 @njit
 def gas_over_target(state: Floats, x: Floats) -> float:
     """Gas used over a day's gas limit, minus ½. ``x`` = [gas used per day, limit per block]."""
-    return x[0] / (x[1] * BLOCKS_PER_DAY) - 0.5
+    return float(x[0] / (x[1] * BLOCKS_PER_DAY) - 0.5)
 
 
 @njit
@@ -291,7 +292,7 @@ def published_change(state: Floats, x: Floats) -> float:
     elif value != state[0]:
         state[1] = value - state[0]
         state[0] = value
-    return state[1]
+    return float(state[1])
 
 
 @njit
@@ -305,7 +306,7 @@ def published_log_change(state: Floats, x: Floats) -> float:
     elif value != state[0]:
         state[1] = value - state[0]
         state[0] = value
-    return state[1]
+    return float(state[1])
 
 
 @njit

@@ -1,10 +1,13 @@
 """From signals to intents: every hedge policy, manual or learned, is one type."""
 
 # The order of these imports is the order of the report.
-from counterpoise.hedging import manual  # noqa: F401, I001
+# isort: off
+from counterpoise.hedging import manual  # noqa: F401
 from counterpoise.hedging import variance  # noqa: F401
 from counterpoise.hedging import confidence_formula  # noqa: F401
 from counterpoise.hedging import volatility  # noqa: F401
+
+# isort: on
 from counterpoise.hedging.intent import Intent
 from counterpoise.hedging.policy import Policy, Situation, one_way_cost, policies
 

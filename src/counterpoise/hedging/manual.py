@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from counterpoise.hedging.intent import Intent
 from counterpoise.hedging.policy import Situation, policy
-from counterpoise.hedging.volatility import inverse_volatility_ratio
+from counterpoise.hedging.volatility_rule import inverse_volatility_ratio
 from counterpoise.units import from_ms
 
 Floats = NDArray[np.float64]

@@ -92,7 +92,9 @@ def read_moments(values: pl.Series, file: str) -> pl.Series:
         if text.str.contains(r"^-?\d+$").fill_null(True).all() and text.is_not_null().any():
             return read_moments(text.cast(pl.Int64, strict=False).alias(name), file)
         zoned = text.str.contains(_ZONE)
-        defects.add(~zoned & (text != ""), name, text, _NO_ZONE + " (2024-01-31T08:00:00Z)", _ADD_ZONE)
+        defects.add(
+            ~zoned & (text != ""), name, text, _NO_ZONE + " (2024-01-31T08:00:00Z)", _ADD_ZONE
+        )
         defects.refuse()
         plain = text.str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
         parsed = _parse(plain, "%Y-%m-%d %H:%M:%S%.f%:z").fill_null(
@@ -150,12 +152,15 @@ def read_values(
     """
     name = values.name
     fix = "mend the value at its source, or remove the row"
+    if isinstance(values.dtype, pl.String):
+        stripped = values.str.strip_chars()
+        values = stripped.set(stripped == "", None)
     if isinstance(values.dtype, pl.Null):
         parsed = pl.Series(name, [None] * len(values), dtype=dtype)
     elif kind == "text":
         if not isinstance(values.dtype, pl.String):
             _refuse_type(name, values.dtype, "text", defects)
-        parsed = values.set(values.str.strip_chars() == "", None)
+        parsed = values
     else:
         parsed = _numbers(values, name, defects)
         bound = {"price": parsed <= 0, "amount": parsed < 0}.get(kind)
@@ -168,19 +173,15 @@ def read_values(
             defects.add(~whole & parsed.is_finite(), name, parsed, "a whole number", fix)
         parsed = parsed.cast(dtype, strict=False)
     if not nullable:
-        empty = values.is_null() | (parsed.is_null() if kind == "text" else values.is_null())
-        defects.add(empty, name, values, "a value in every row", fix)
+        defects.add(values.is_null(), name, values, "a value in every row", fix)
     return parsed
 
 
 def _numbers(values: pl.Series, name: str, defects: Defects) -> pl.Series:
     if isinstance(values.dtype, pl.String):
-        text = values.str.strip_chars()
-        parsed = text.cast(pl.Float64, strict=False)
-        defects.add(
-            parsed.is_null() & (text != ""), name, text, "a number", "mend the value"
-        )
-        defects.add(text == "", name, text, "a number", "leave no value as an empty field")
+        parsed = values.cast(pl.Float64, strict=False)
+        unread = parsed.is_null() & values.is_not_null()
+        defects.add(unread, name, values, "a number", "mend the value, or leave the field empty")
         return parsed
     if not (values.dtype.is_numeric() or isinstance(values.dtype, pl.Decimal)):
         _refuse_type(name, values.dtype, "numbers", defects)

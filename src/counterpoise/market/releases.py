@@ -11,6 +11,8 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.units import DAY_MS
+
 FIRST_HOLIDAY_YEAR, LAST_HOLIDAY_YEAR = 1990, 2060
 
 
@@ -130,9 +132,7 @@ def released_ms(series: str, observed_ms: NDArray[np.int64]) -> NDArray[np.int64
     days = observed_ms.astype("datetime64[ms]").astype("datetime64[D]")
     if release.lag_business_days:
         # Rolled forward first, so that a value stamped on a weekend waits for Monday's release.
-        known = np.busday_offset(
-            days, release.lag_business_days, roll="forward", holidays=_HOLIDAYS
-        )
-    else:
-        known = days + np.timedelta64(release.lag_days, "D")
-    return np.asarray(known.astype("datetime64[ms]").astype(np.int64))
+        lag = release.lag_business_days
+        known = np.busday_offset(days, lag, roll="forward", holidays=_HOLIDAYS)
+        return np.asarray(known.astype("datetime64[ms]").astype(np.int64))
+    return observed_ms + release.lag_days * DAY_MS

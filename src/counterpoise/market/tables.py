@@ -21,12 +21,12 @@ Known = Literal["after interval", "at settlement", "after the day", "at release"
 
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
-#: A settled rate beyond this cannot be a fraction: the widest cap ever in force was 0.0375.
+#: A settled rate beyond this cannot be a fraction: the widest ETH rate on record is 0.00375.
 FUNDING_ABS_LIMIT = 0.05
 #: The median |rate| of every venue on record is at most 0.0001; 0.01 would be 1 bp in percent.
 FUNDING_MEDIAN_LIMIT = 0.002
-#: A settlement may carry the stamp of its bookkeeping, some time after the hour it is for.
-SETTLEMENT_JITTER_MS = 60_000
+#: Fewer settlements than this may all be extreme: one wild day proves nothing about the unit.
+FUNDING_MEDIAN_ROWS = 9
 
 
 @dataclass(frozen=True)
@@ -201,30 +201,49 @@ def _check_funding(frame: pl.DataFrame, file: str, defects: Defects) -> None:
     defects.add(rate.abs() > FUNDING_ABS_LIMIT, "funding_rate", rate, expected, percent)
     defects.refuse()
     median = rate.abs().median()
-    if isinstance(median, float) and median > FUNDING_MEDIAN_LIMIT:
+    enough = frame.height >= FUNDING_MEDIAN_ROWS
+    if enough and isinstance(median, float) and median > FUNDING_MEDIAN_LIMIT:
         raise RejectData(
             file, "column funding_rate, median of |value|", round(median, 6), expected, percent
         )
 
 
-def _check_order(frame: pl.DataFrame, spec: TableSpec, file: str) -> None:
-    twice = frame.select(spec.key).is_duplicated()
+def check_order(frame: pl.DataFrame, key: list[str], series: str | None, file: str) -> None:
+    """Refuse repeated identities and rows that go back in time.
+
+    Parameters
+    ----------
+    frame : DataFrame (N, ...)
+        With ``ts`` parsed.
+    key : list of str
+        Columns that identify a row.
+    series : str or None
+        Column within whose groups time must ascend; None for the whole table.
+    file : str
+        Name for messages.
+
+    Raises
+    ------
+    RejectData
+        Naming both rows of the first duplicate, or the first row out of order.
+    """
+    twice = frame.select(key).is_duplicated()
+    named = " and ".join(key)
     if twice.any():
         rows = frame.with_row_index("_row").filter(twice)
         first = rows.row(0, named=True)
-        same = rows.filter([pl.col(name) == first[name] for name in spec.key])["_row"].to_list()
-        label = ", ".join(str(first[name]) for name in spec.key)
-        extra = rows.height - rows.select(spec.key).n_unique()
+        same = rows.filter([pl.col(name) == first[name] for name in key])["_row"].to_list()
+        extra = rows.height - rows.select(key).n_unique()
         more = f" ({extra - 1} more duplicates follow)" if extra > 1 else ""
         raise RejectData(
             file,
-            f"rows {same[0]} and {same[1]}, column {' and '.join(spec.key)}",
-            label,
-            f"each {' and '.join(spec.key)} once{more}",
+            f"rows {same[0]} and {same[1]}, column {named}",
+            ", ".join(str(first[name]) for name in key),
+            f"each {named} once{more}",
             "keep the row that is right and remove the other",
         )
     step = pl.col("ts").diff().dt.total_milliseconds()
-    gaps = frame.select(step.over(spec.series) if spec.series else step).to_series()
+    gaps = frame.select(step.over(series) if series else step).to_series()
     back = (gaps < 0).fill_null(False)
     if back.any():
         row = int(back.arg_true()[0])
@@ -309,9 +328,7 @@ def validate(
         defects.add(off_grid, "ts", parsed["ts"], expected, "use the open time of the period")
     for column in spec.columns:
         if column.name not in frame.columns:
-            parsed[column.name] = pl.Series(
-                column.name, [None] * frame.height, dtype=column.dtype
-            )
+            parsed[column.name] = pl.Series(column.name, [None] * frame.height, dtype=column.dtype)
         elif column.kind == "moment":
             parsed[column.name] = read_moments(frame[column.name], file)
         else:
@@ -329,7 +346,7 @@ def validate(
             strange, "series", table["series"], f"one of {', '.join(RELEASES)}", "remove the series"
         )
     defects.refuse()
-    _check_order(table, spec, file)
+    check_order(table, spec.key, spec.series, file)
     rule = _known_at(table, spec, length_ms).alias("known_at")
     if "known_at" in frame.columns:
         given = read_moments(frame["known_at"], file)
@@ -338,38 +355,3 @@ def validate(
         defects.refuse()
         rule = given
     return table.with_columns(rule.alias("known_at")).select(spec.stored)
-
-
-def settlement_interval_h(funding: pl.DataFrame, nominal: str) -> pl.DataFrame:
-    """Fill ``interval_h`` of a funding table where its source has none.
-
-    The hours since the previous settlement if that is 1, 2, 4 or 8, else the previous row's
-    interval; the first row takes the dataset's nominal one. Only the past is used, so a
-    longer table never changes the earlier rows.
-
-    Parameters
-    ----------
-    funding : DataFrame (N, ...)
-        A stored funding table, in time order.
-    nominal : str
-        Interval of the dataset, such as ``8h``.
-
-    Returns
-    -------
-    DataFrame (N, ...)
-        With ``interval_h`` float64, complete.
-    """
-    since_ms = pl.col("ts").diff().dt.total_milliseconds()
-    hours = (since_ms / HOUR_MS).round()
-    jitter = (since_ms - hours * HOUR_MS).abs()
-    derived = (
-        pl.when(hours.is_in([1.0, 2.0, 4.0, 8.0]) & (jitter <= SETTLEMENT_JITTER_MS))
-        .then(hours)
-        .otherwise(None)
-    )
-    return funding.with_columns(
-        pl.coalesce("interval_h", derived)
-        .forward_fill()
-        .fill_null(interval_ms(nominal) / HOUR_MS)
-        .alias("interval_h")
-    )

@@ -60,7 +60,7 @@ class Timeline:
     funding_mark : float64 (T, V)
         Mark price at that settlement where the venue publishes it, else NaN.
     funding_last : float64 (T, V)
-        Last settled rate known at t; NaN before the first.
+        Last settled rate known at t; NaN before the first and when the last is a day old.
     funding_interval_h : float64 (T, V)
         Hours between settlements, as of the last one.
     daily : dict of str to float64 (T,)

@@ -45,10 +45,14 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class YearRow:
-    """One policy in one year; ``vol_difference`` is against its matched static hedge or NaN."""
+    """One policy in one year; ``vol_difference`` is against its matched static hedge or NaN.
+
+    ``days`` tells a short first or last year, whose annualised figures mean little.
+    """
 
     year: int
     policy: str
+    days: int
     mean: float
     vol: float
     vol_difference: float
@@ -199,9 +203,14 @@ class StudyReport:
             raise ValueError(f"report policies must have distinct names: {names}")
         if self.acted_on not in names:
             raise ValueError(f"acted_on {self.acted_on!r} is not among the policies {names}")
-        spoken = [row.policy for row in (*self.versus_matched, *self.by_year, *self.capital)]
-        spoken += [line.policy for line in self.series] + list(self.attribution)
-        strangers = sorted(set(spoken) - set(names))
+        spoken = {
+            *(row.policy for row in self.versus_matched),
+            *(row.policy for row in self.by_year),
+            *(row.policy for row in self.capital),
+            *(line.policy for line in self.series),
+            *self.attribution,
+        }
+        strangers = sorted(spoken - set(names))
         if strangers:
             raise ValueError(f"rows of the report name unknown policies {strangers}; known {names}")
         if self.days.dtype != np.dtype("datetime64[D]") or np.any(

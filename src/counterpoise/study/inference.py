@@ -24,7 +24,6 @@ BOOTSTRAPPED = tuple(RETURN_METRICS)
 
 MIN_DAYS = 30
 MIN_BLOCKS = 20
-LEVEL = 0.95
 
 # SplitMix64 (Steele, Lea & Flood 2014): its state is a plain counter, so that draw i has a stream
 # of its own and the result does not depend on which thread computes it.
@@ -176,12 +175,19 @@ def paired_bootstrap(
     Returns
     -------
     dict of str to Difference
-        The interval is the *basic* one (Davison & Hinkley 1997, §5.2.1): 2θ̂ minus the upper and
-        lower quantiles of the draws. It is chosen over the percentile interval because it inverts
-        the very test behind the p-value, so the interval excludes 0 exactly when p < 0.05, and
-        because it corrects the bias that drawdown and CVaR have when resampled. The p-value is
-        two-sided with equal tails: the draws, centred on θ̂, stand for the distribution without a
-        difference, and p = 2·min over both sides of (1 + draws at least as far)/(1 + draws).
+        The draws, centred on the difference found, stand for its distribution where there is
+        none. The p-value is two-sided, p = (1 + draws at least as far out)/(1 + draws); the
+        interval is the symmetric one (Hall 1988), the difference ± the distance that 95 % of the
+        centred draws stay within. It inverts that very test, so it excludes 0 exactly when
+        p ≤ 0.05. Basic intervals were tried and reject three times too often for the drawdown,
+        whose bootstrap is biased; percentile intervals do not match a centred test.
+
+    Notes
+    -----
+    Where volatility clusters for weeks, four years hold few independent clusters, and p-values
+    of vol and CVaR remain too small, though far less so than with blocks that follow the mean
+    alone (``test_a_useless_timing_rule_is_rarely_called_significant`` measures both). A
+    circular-shift placebo has no such bias: read the two together.
 
     Raises
     ------
@@ -216,19 +222,14 @@ def paired_bootstrap(
         np.uint64(seed),
         draws,
     )
-    tails = np.quantile(sample, [(1.0 + LEVEL) / 2.0, (1.0 - LEVEL) / 2.0], axis=0)
+    within = -(-19 * (draws + 1) // 20)  # order statistic that makes interval and p-value agree
     results: dict[str, Difference] = {}
     for column, (name, metric) in enumerate(RETURN_METRICS.items()):
         found = metric(daily_a) - metric(daily_b)
-        centred = sample[:, column] - found
-        above = 1 + int(np.count_nonzero(centred >= found))
-        below = 1 + int(np.count_nonzero(centred <= found))
-        results[name] = Difference(
-            difference=found,
-            low=2.0 * found - float(tails[0, column]),
-            high=2.0 * found - float(tails[1, column]),
-            p=min(1.0, 2.0 * min(above, below) / (draws + 1)),
-        )
+        distance = np.sort(np.abs(sample[:, column] - found))
+        further = int(np.count_nonzero(distance >= abs(found)))
+        half = float(distance[within - 1])
+        results[name] = Difference(found, found - half, found + half, (1 + further) / (1 + draws))
     return results
 
 

@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from counterpoise.study.contents import DifferenceRow, PolicySeries, Reliability, StudyReport
+from counterpoise.study.page import percent
 
 SYNTHETIC = "Synthetic market: proves plumbing, not edge"
 VISIBLE = 6
 
-# Okabe & Ito (2008), without the yellow that vanishes on white; dashes tell further rounds apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+# Okabe & Ito (2008) without the yellow that vanishes on white, drawn solid; then the dark half of
+# Tol's muted scheme (2021), drawn dashed, so that no two of twelve policies look alike.
+_SOLID = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_DASHED = ("#332288", "#882255", "#117733", "#999933", "#AA4499")
+_STYLES = tuple(
+    (colour, dash)
+    for dashes in (("solid", "dash"), ("dot", "dashdot"))
+    for colours, dash in zip((_SOLID, _DASHED), dashes, strict=True)
+    for colour in colours
+)
 _INK, _GRID, _MUTED = "#1f2328", "#e6e8eb", "#6b7280"
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
@@ -51,8 +59,8 @@ def looks(study: StudyReport) -> dict[str, Look]:
     return {
         name: Look(
             label=html.escape(name),
-            colour=_COLOURS[i % len(_COLOURS)],
-            dash=_DASHES[i // len(_COLOURS) % len(_DASHES)],
+            colour=_STYLES[i % len(_STYLES)][0],
+            dash=_STYLES[i % len(_STYLES)][1],
             visible=i < VISIBLE,
         )
         for i, name in enumerate(ordered)
@@ -79,7 +87,7 @@ def _dress(figure: go.Figure, study: StudyReport, title: str, height: int) -> go
             "font": {"size": 14, "color": _INK},
         },
         font={"family": _FONT, "size": 12, "color": _INK},
-        margin={"l": 8, "r": 12, "t": 62 if study.synthetic else 42, "b": 8},
+        margin={"l": 8, "r": 12, "t": 52 if study.synthetic else 36, "b": 8},
         legend={
             "orientation": "h",
             "x": 0,
@@ -157,14 +165,13 @@ def drawdown(study: StudyReport) -> go.Figure:
 
 def funding(study: StudyReport) -> go.Figure:
     """Cumulated funding received."""
-    figure = _lines(study, "Cumulated funding, % of exposure", lambda line: line.funding)
-    return figure
+    return _lines(study, "Cumulated funding, % of exposure", lambda line: line.funding)
 
 
 def cost(study: StudyReport) -> go.Figure:
     """Cumulated fees, slippage and liquidation paid."""
     figure = _lines(study, "Cumulated cost, % of exposure", lambda line: line.cost)
-    figure.update_yaxes(tickformat=",.1%")
+    figure.update_yaxes(tickformat=",.3~%")
     return figure
 
 
@@ -211,7 +218,7 @@ def ratio_over_price(study: StudyReport) -> go.Figure | None:
         row=2,
         col=1,
     )
-    _dress(figure, study, "Hedge ratio and its band, under the price", 520)
+    _dress(figure, study, "Hedge ratio and band, under the price", 520)
     figure.update_yaxes(title_text="USD", row=1, col=1)
     figure.update_yaxes(title_text="short ÷ exposure", row=2, col=1)
     return figure
@@ -220,7 +227,7 @@ def ratio_over_price(study: StudyReport) -> go.Figure | None:
 def forest(study: StudyReport, metric: str) -> go.Figure | None:
     """Differences to the matched static hedge in one metric; None where none was tested.
 
-    A filled marker: significant after Holm. Hollow: not significant, or exploratory.
+    A filled marker is significant after Holm; a hollow one is not significant, or exploratory.
     """
     rows = [row for row in study.versus_matched if row.metric == metric]
     if not rows:
@@ -259,10 +266,12 @@ def forest(study: StudyReport, metric: str) -> go.Figure | None:
             yanchor="bottom",
             text=look.label + ("" if row.preregistered else " (exploratory)"),
             showarrow=False,
+            bgcolor="white",
+            borderpad=0,
             font={"size": 11},
         )
     figure.add_vline(x=0, line={"color": _INK, "width": 1})
-    _dress(figure, study, f"{name}: policy − matched static", 105 + 46 * len(rows))
+    _dress(figure, study, name, 105 + 46 * len(rows))
     better = "better →" if more_is_better else "← better"
     figure.update_layout(showlegend=False, hovermode="closest")
     figure.update_xaxes(
@@ -301,12 +310,12 @@ def reliability(study: StudyReport, found: Reliability) -> go.Figure:
             "symmetric": False,
             "array": high - observed,
             "arrayminus": observed - low,
-            "color": _COLOURS[0],
+            "color": _SOLID[0],
             "thickness": 1.5,
         },
         mode="markers",
         name="observed, 95 % interval",
-        marker={"size": 9, "color": _COLOURS[0]},
+        marker={"size": 9, "color": _SOLID[0]},
         hovertemplate="C %{x:.3f}: %{y:.3f} of %{customdata:,}<extra></extra>",
     )
     _dress(figure, study, "Reliability of C", 400)
@@ -320,24 +329,34 @@ def waterfall(study: StudyReport, parts: Iterable[tuple[str, float]]) -> go.Figu
     """Annual return of the acted-on policy, component by component, up to its mean."""
     named = list(parts)
     values = [value for _, value in named]
+    total = sum(values)
     figure = go.Figure(
         go.Waterfall(
-            x=[html.escape(name) for name, _ in named] + ["mean"],
-            y=[*values, sum(values)],
+            orientation="h",
+            y=[*(html.escape(name) for name, _ in named), "mean"],
+            x=[*values, total],
             measure=["relative"] * len(named) + ["total"],
-            text=[f"{value:+.2%}".replace("-", "−") for value in (*values, sum(values))],
+            text=[percent(value, sign=True) for value in (*values, total)],
             textposition="outside",
+            textfont={"size": 11},
+            constraintext="none",
             cliponaxis=False,
             connector={"line": {"color": _MUTED, "width": 1}},
-            increasing={"marker": {"color": "#0072B2"}},
-            decreasing={"marker": {"color": "#D55E00"}},
+            increasing={"marker": {"color": _SOLID[0]}},
+            decreasing={"marker": {"color": _SOLID[1]}},
             totals={"marker": {"color": "#4b5563"}},
-            hovertemplate="%{x}: %{text}<extra></extra>",
+            hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )
-    _dress(figure, study, "Where the return came from, % per year", 400)
+    _dress(figure, study, "Attribution, % per year", 360)
+    # The words beside the outermost bars need room of their own.
+    reached = np.concatenate([[0.0, total], np.cumsum(values)])
+    room = 0.18 * max(float(np.ptp(reached)), 1e-6)
     figure.update_layout(showlegend=False, hovermode="closest")
-    figure.update_yaxes(tickformat=",.1%")
+    figure.update_xaxes(
+        tickformat=",.3~%", range=[float(reached.min()) - room, float(reached.max()) + room]
+    )
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 
@@ -359,7 +378,7 @@ def yearly_vol(study: StudyReport) -> go.Figure | None:
                 hovertemplate="%{y:+.2%}",
             )
     _dress(figure, study, "Volatility − matched static, by year", 340)
-    figure.update_layout(showlegend=True, barmode="group", bargap=0.3)
+    figure.update_layout(showlegend=True, barmode="group", bargap=0.5)
     figure.update_xaxes(type="category")
     figure.update_yaxes(tickformat=".1%", title_text="less is better")
     return figure

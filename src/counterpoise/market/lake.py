@@ -1,0 +1,333 @@
+"""The lake: validated tables as Hive-partitioned Parquet, with one atomic commit point.
+
+An import is all or nothing, repeating it changes nothing, and rows that contradict stored ones are
+refused unless replacement is asked for. The lake does not fetch, and it does not join
+(``assemble``).
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from counterpoise.errors import FixConfig, NotEnoughData, RejectData
+from counterpoise.market.layouts import DatasetKey, Skipped, read_table, scan
+from counterpoise.market.manifest import (
+    DatasetEntry,
+    LiveFile,
+    Manifest,
+    load_manifest,
+    remove_orphans,
+    save_manifest,
+    sha256,
+    write_durably,
+    writing,
+)
+from counterpoise.market.merge import Merged, merge
+from counterpoise.market.settlement import settlement_interval_h
+from counterpoise.market.tables import SPECS, validate
+from counterpoise.units import stamp
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What one file brought into the lake.
+
+    Attributes
+    ----------
+    file : str
+    table, venue, symbol, interval : str
+    rows_new : int
+        Rows the lake did not have.
+    rows_merged : int
+        Rows it had, that gained or (with replacement) changed a value.
+    rows_unchanged : int
+    first_ms, last_ms : int
+        First and last ``ts`` of the file.
+    ignored_columns : tuple of str
+        Columns the schema has no place for.
+    """
+
+    file: str
+    table: str
+    venue: str
+    symbol: str
+    interval: str
+    rows_new: int
+    rows_merged: int
+    rows_unchanged: int
+    first_ms: int
+    last_ms: int
+    ignored_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did; ``changed`` is False when the lake already held all of it."""
+
+    files: tuple[FileReport, ...]
+    skipped: tuple[Skipped, ...]
+    changed: bool
+
+
+@dataclass(frozen=True)
+class _Incoming:
+    file: str
+    key: DatasetKey
+    table: pl.DataFrame
+    ignored: tuple[str, ...] = ()
+
+
+class Lake:
+    """Tables on disk under one folder.
+
+    Parameters
+    ----------
+    path : Path or str
+        The lake's folder; it is created by the first write.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def datasets(self) -> dict[DatasetKey, DatasetEntry]:
+        """Every dataset and its live files, in order of their keys."""
+        return load_manifest(self.path)
+
+    @property
+    def synthetic(self) -> bool:
+        """True when the lake's tables came from the generator."""
+        return any(entry.synthetic for entry in self.datasets().values())
+
+    def rows(self, key: DatasetKey) -> int:
+        """Rows the lake holds of a dataset; 0 where it has none."""
+        entry = self.datasets().get(key)
+        return sum(file.rows for file in entry.files) if entry else 0
+
+    def read(self, table: str, *, venue: str, symbol: str, interval: str) -> pl.DataFrame:
+        """One dataset in time order.
+
+        Returns
+        -------
+        DataFrame (N, ...)
+            The stored columns of the table; funding comes with ``interval_h`` complete.
+
+        Raises
+        ------
+        NotEnoughData
+            When the lake does not hold it; the message lists what it holds.
+        RejectData
+            When a live file is missing or damaged.
+        """
+        return self.read_key(DatasetKey(table, venue, symbol, interval))
+
+    def read_key(self, key: DatasetKey) -> pl.DataFrame:
+        """As :meth:`read`, by the dataset's key."""
+        manifest = self.datasets()
+        if key not in manifest:
+            raise self.absence(key)
+        try:
+            frame = self._read_entry(manifest[key])
+        except RejectData:
+            # A writer may have replaced the files between the two reads; then the new ones count.
+            fresh = self.datasets().get(key)
+            if fresh is None or fresh == manifest[key]:
+                raise
+            frame = self._read_entry(fresh)
+        return settlement_interval_h(frame, key.interval) if key.table == "funding" else frame
+
+    def absence(self, key: DatasetKey) -> NotEnoughData:
+        """Return the error for a dataset that is not here, saying what is."""
+        return NotEnoughData(
+            f"{self.path} has no {key}. It has: {_listing(self.datasets(), key.table)}. "
+            "Next: import it with `counterpoise data import FOLDER`."
+        )
+
+    def _read_entry(self, entry: DatasetEntry) -> pl.DataFrame:
+        return pl.concat([self._read_file(file) for file in entry.files])
+
+    def _read_file(self, file: LiveFile) -> pl.DataFrame:
+        path = self.path / file.path
+        again = "restore the file, or import its source again into a new lake"
+        size = path.stat().st_size if path.exists() else None
+        if size != file.bytes:
+            found = "no file" if size is None else f"{size} bytes"
+            raise RejectData(str(path), "whole file", found, f"{file.bytes} bytes", again)
+        try:
+            return pl.read_parquet(path, hive_partitioning=False)
+        except pl.exceptions.PolarsError as broken:
+            raise RejectData(
+                str(path), "whole file", str(broken).splitlines()[0], "readable Parquet", again
+            ) from None
+
+    def damaged(self) -> list[tuple[DatasetKey, LiveFile]]:
+        """Live files whose content is not what was written."""
+        return [
+            (key, file)
+            for key, entry in self.datasets().items()
+            for file in entry.files
+            if not (self.path / file.path).exists()
+            or sha256((self.path / file.path).read_bytes()) != file.sha256
+        ]
+
+    def import_folder(
+        self, folder: Path | str, *, replace: bool = False, progress: Progress | None = None
+    ) -> ImportReport:
+        """Take in every file of a folder whose name is known, all or nothing.
+
+        Parameters
+        ----------
+        folder : Path or str
+        replace : bool
+            Let the files' values win over stored ones that differ.
+        progress : callable, optional
+            Called with (files done, files in all, name) before each file is read.
+
+        Raises
+        ------
+        FixConfig
+            No such folder, or a lake of synthetic data.
+        RejectData
+            A file breaks its table's contract or contradicts what is stored.
+        RetryLater
+            Another process is writing.
+        """
+        known, skipped = scan(Path(folder))
+        incoming = []
+        for done, file in enumerate(known):
+            if progress is not None:
+                progress(done, len(known), file.name)
+            table, ignored = read_table(file)
+            incoming.append(_Incoming(file.name, file.key, table, ignored))
+        return self._commit(incoming, tuple(skipped), synthetic=False, replacing=replace)
+
+    def write(
+        self,
+        tables: Mapping[DatasetKey, pl.DataFrame],
+        *,
+        synthetic: bool = False,
+        replace: bool = False,
+    ) -> ImportReport:
+        """Validate and store tables that are in memory, all or nothing.
+
+        Parameters
+        ----------
+        tables : mapping of DatasetKey to DataFrame
+        synthetic : bool
+            Mark the datasets as generated. A lake is either synthetic or real.
+        replace : bool
+            Let these values win over stored ones that differ.
+
+        Raises
+        ------
+        FixConfig, RejectData, RetryLater
+            As :meth:`import_folder`.
+        """
+        incoming = [
+            _Incoming(
+                str(key),
+                key,
+                validate(table, SPECS[key.table], str(key), interval=key.interval),
+            )
+            for key, table in tables.items()
+        ]
+        return self._commit(incoming, (), synthetic=synthetic, replacing=replace)
+
+    def _commit(
+        self,
+        incoming: list[_Incoming],
+        skipped: tuple[Skipped, ...],
+        *,
+        synthetic: bool,
+        replacing: bool,
+    ) -> ImportReport:
+        with writing(self.path):
+            before = self.datasets()
+            self._refuse_mixture(before, synthetic)
+            tables: dict[DatasetKey, pl.DataFrame] = {}
+            reports = []
+            for item in incoming:
+                stored = tables.get(item.key)
+                if stored is None and item.key in before:
+                    stored = self._read_entry(before[item.key])
+                merged = merge(stored, item.table, item.key, item.file, replacing=replacing)
+                tables[item.key] = merged.table
+                reports.append(_report(item, merged))
+            after = dict(before)
+            for key, table in tables.items():
+                after[key] = self._store(key, table, before.get(key), synthetic)
+            changed = after != before
+            if changed:
+                save_manifest(self.path, after)
+            remove_orphans(self.path, after)
+        return ImportReport(tuple(reports), skipped, changed)
+
+    def _refuse_mixture(self, manifest: Manifest, synthetic: bool) -> None:
+        kinds = {entry.synthetic for entry in manifest.values()}
+        if kinds and synthetic not in kinds:
+            held, given = ("real", "synthetic") if synthetic else ("synthetic", "real")
+            raise FixConfig(
+                "lake",
+                f"{self.path} (holds {held} data)",
+                f"a lake of {given} data: the two are never mixed",
+                "name another lake",
+            )
+
+    def _store(
+        self, key: DatasetKey, table: pl.DataFrame, old: DatasetEntry | None, synthetic: bool
+    ) -> DatasetEntry:
+        by_year = {file.year: file for file in old.files} if old else {}
+        base = f"table={key.table}/venue={key.venue}/symbol={key.symbol}/interval={key.interval}"
+        files = []
+        years = table.with_columns(pl.col("ts").dt.year().alias("_year")).partition_by(
+            "_year", as_dict=True, include_key=False, maintain_order=True
+        )
+        for (year,), part in sorted(years.items()):
+            buffer = io.BytesIO()
+            part.write_parquet(buffer, compression="zstd", statistics=True)
+            data = buffer.getvalue()
+            digest = sha256(data)
+            path = f"{base}/year={year}/part-{digest[:16]}.parquet"
+            stamps = part["ts"].dt.epoch("ms")
+            first, last = int(stamps[0]), int(stamps[-1])
+            file = LiveFile(path, int(year), part.height, first, last, len(data), digest)
+            if by_year.get(file.year) != file or not (self.path / path).exists():
+                (self.path / path).parent.mkdir(parents=True, exist_ok=True)
+                write_durably(self.path / path, data)
+            files.append(file)
+        entry = DatasetEntry(key, synthetic, tuple(files))
+        return entry if old is None else replace(old, files=entry.files)
+
+
+def _report(item: _Incoming, merged: Merged) -> FileReport:
+    stamps = item.table["ts"].dt.epoch("ms")
+    return FileReport(
+        file=item.file,
+        table=item.key.table,
+        venue=item.key.venue,
+        symbol=item.key.symbol,
+        interval=item.key.interval,
+        rows_new=merged.rows_new,
+        rows_merged=merged.rows_merged,
+        rows_unchanged=merged.rows_unchanged,
+        first_ms=int(stamps.to_numpy().min()),
+        last_ms=int(stamps.to_numpy().max()),
+        ignored_columns=item.ignored,
+    )
+
+
+def _listing(manifest: Manifest, table: str) -> str:
+    near = [key for key in manifest if key.table == table] or list(manifest)
+    if not near:
+        return "nothing yet"
+    spans = [
+        f"{key} ({stamp(manifest[key].files[0].first_ms)} to "
+        f"{stamp(manifest[key].files[-1].last_ms)})"
+        for key in sorted(near)[:8]
+    ]
+    more = f" and {len(near) - 8} more" if len(near) > 8 else ""
+    return "; ".join(spans) + more

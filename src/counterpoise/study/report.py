@@ -1,0 +1,376 @@
+"""The study report: one self-contained HTML file, verdict first, that can be mailed and printed.
+
+It orders and words what :class:`StudyReport` holds. It computes no statistic, and the verdict is
+printed exactly as given.
+"""
+
+from pathlib import Path
+
+from counterpoise.study import page, plots
+from counterpoise.study.contents import (
+    CapitalRow,
+    DifferenceRow,
+    PlaceboRow,
+    PolicyRow,
+    PolicySeries,
+    Reliability,
+    ReliabilityBin,
+    SkillRow,
+    StudyReport,
+    YearRow,
+)
+from counterpoise.study.page import escape, number, p_value, paragraph, percent, section, table
+from counterpoise.units import stamp
+
+__all__ = [
+    "CapitalRow",
+    "DifferenceRow",
+    "PlaceboRow",
+    "PolicyRow",
+    "PolicySeries",
+    "Reliability",
+    "ReliabilityBin",
+    "SkillRow",
+    "StudyReport",
+    "YearRow",
+    "render",
+    "write_report",
+]
+
+_PERCENT = ("mean", "vol", "ce20", "ce5", "cvar95", "max_drawdown", "funding", "cost", "capital")
+_HEADLINE = {
+    "mean": "Mean /yr",
+    "vol": "Vol /yr",
+    "ce20": "CE20 /yr",
+    "ce5": "CE5 /yr",
+    "cvar95": "CVaR95 /day",
+    "max_drawdown": "Max drawdown",
+    "hedge_effectiveness": "Hedge eff.",
+    "funding": "Funding /yr",
+    "cost": "Cost /yr",
+    "capital": "Capital /yr",
+    "turnover": "Turnover /yr",
+    "mean_ratio": "Mean ratio",
+}
+_DEFINITIONS = (
+    (
+        "Daily return",
+        "P&L of the day ÷ (ETH held × that day's opening spot). Every policy of the "
+        "study is measured on the same days.",
+    ),
+    ("Mean, vol", "Mean × 365 and sample standard deviation × √365 of daily returns."),
+    (
+        "CE5, CE20",
+        "Certainty equivalent: mean − λ/2 · vol², λ = 5 or 20. The sure yearly return a "
+        "holder with that risk aversion would accept instead.",
+    ),
+    (
+        "CVaR95, CVaR99",
+        "Mean loss of the worst 5 % (1 %) of days, a positive number. A fractional "
+        "day counts with its fraction.",
+    ),
+    (
+        "Max drawdown",
+        "Deepest fall of the cumulated P&L below its highest point so far, starting "
+        "at 0. P&L is summed, not compounded.",
+    ),
+    ("Hedge effectiveness", "1 − variance of the policy ÷ variance unhedged."),
+    ("Funding", "Funding received by the short, per year. Negative: paid."),
+    ("Cost", "Fees, half spread, market impact and liquidation fees paid, per year."),
+    ("Capital", "Opportunity cost of the posted collateral, per year. It is inside every P&L."),
+    ("Turnover", "ETH traded ÷ ETH held, per year."),
+    (
+        "Matched static",
+        "A constant hedge at the policy's own mean ratio, at the same costs: the "
+        "baseline that a claim of timing has to beat.",
+    ),
+    (
+        "Interval, p",
+        "Paired stationary bootstrap of the daily returns, blocks as long as returns and "
+        "squared returns remember, symmetric 95 % interval and two-sided p-value of one test. "
+        "Where volatility clusters for weeks, p-values of vol and CVaR are too small: read them "
+        "together with the placebos.",
+    ),
+    (
+        "p (Holm)",
+        "p-value adjusted for the pre-registered metrics tested together. Comparisons "
+        "that were not pre-registered are exploratory: they cannot be called significant.",
+    ),
+    (
+        "Placebo position",
+        "Share of placebo paths, with confidence drawn at random or shifted in "
+        "time, that the policy beats.",
+    ),
+)
+
+
+def _banner(study: StudyReport) -> str:
+    return paragraph(plots.SYNTHETIC, "synthetic") if study.synthetic else ""
+
+
+def _swatch(study: StudyReport, policy: str) -> str:
+    colour = plots.looks(study)[policy].colour
+    return (
+        f'<span class="policy"><span class="swatch" style="background:{colour}"></span>'
+        f"{escape(policy)}</span>"
+    )
+
+
+def _metric(name: str, value: float) -> str:
+    if name in _PERCENT or name == "cvar99":
+        return percent(value)
+    if name == "hedge_effectiveness":
+        return number(value, 4)
+    if name == "liquidations":
+        return number(value, 0)
+    return number(value, 1 if name == "turnover" else 3 if name == "mean_ratio" else 2)
+
+
+def _policies(study: StudyReport, columns: dict[str, str], *, labels: bool) -> str:
+    rows = []
+    for row in study.policies:
+        words = f'<span class="label">{escape(row.label)}</span>' if labels else ""
+        values = (_metric(key, row.metrics.get(key, float("nan"))) for key in columns)
+        rows.append([_swatch(study, row.name) + words, *values])
+    acted = [i for i, row in enumerate(study.policies) if row.name == study.acted_on]
+    return table(["Policy", *columns.values()], rows, marked=acted)
+
+
+def _finding(row: DifferenceRow) -> str:
+    if plots.significant(row):
+        more_is_better = plots.COMPARED[row.metric][2]
+        better = (row.difference > 0) == more_is_better
+        return "significantly better" if better else "significantly worse"
+    if not row.preregistered and row.p < 0.05:
+        return "exploratory, unadjusted"
+    return "not significant"
+
+
+def _versus(study: StudyReport) -> str:
+    if not study.versus_matched:
+        return paragraph("No policy was compared with a matched static hedge.", "note")
+    forests = [
+        page.figure(plots.forest(study, metric), f"forest-{metric}") for metric in plots.COMPARED
+    ]
+    rows = [
+        [
+            _swatch(study, row.policy),
+            escape(plots.COMPARED[row.metric][0]),
+            "pre-registered" if row.preregistered else "exploratory",
+            _finding(row),
+            percent(row.difference, sign=True),
+            f"{percent(row.low, sign=True)} … {percent(row.high, sign=True)}",
+            p_value(row.p),
+            p_value(row.p_holm),
+        ]
+        for row in study.versus_matched
+    ]
+    head = ["Policy", "Metric", "Test", "Finding", "Difference", "95 % interval", "p", "p (Holm)"]
+    return "\n".join(
+        (
+            paragraph(
+                "Each line is the policy minus a constant hedge at the policy's own mean ratio, "
+                "with its 95 % interval. A filled marker is significant after Holm; a hollow one "
+                "is not significant, or exploratory.",
+                "note",
+            ),
+            f'<div class="grid">{"".join(forests)}</div>',
+            table(head, rows, left=4),
+        )
+    )
+
+
+def _placebos(study: StudyReport) -> str:
+    rows = [
+        [
+            escape(row.name),
+            escape(row.statistic),
+            number(row.value, 4),
+            percent(row.position, 1),
+            number(row.draws, 0),
+        ]
+        for row in study.placebos
+    ]
+    head = ["Placebo", "Statistic", "Policy", "Beats", "Paths"]
+    return table(head, rows, left=2) if rows else ""
+
+
+def _confidence(study: StudyReport) -> str:
+    found = study.reliability
+    if found is None or not found.bins:
+        return paragraph("No forecast of confidence in this study.", "note")
+    scores = (
+        f"C is the forecast probability that {found.subject}. Brier score "
+        f"{number(found.brier, 4)}, expected calibration error {number(found.ece, 4)}, "
+        f"AUC {number(found.auc, 3)} over {number(sum(b.count for b in found.bins), 0)} forecasts."
+    )
+    return "\n".join((paragraph(scores), page.figure(plots.reliability(study, found), "c")))
+
+
+def _attribution(study: StudyReport) -> str:
+    if not study.attribution:
+        return ""
+    components = list(next(iter(study.attribution.values())))
+    rows = [
+        [
+            _swatch(study, name),
+            *(percent(parts.get(key, float("nan"))) for key in components),
+            percent(sum(parts.values())),
+        ]
+        for name, parts in study.attribution.items()
+    ]
+    own = study.attribution.get(study.acted_on)
+    drawn = plots.waterfall(study, own.items()) if own else None
+    return "\n".join(
+        (
+            paragraph(f"Acted on: {study.acted_on}. The components add up to the mean.", "note"),
+            page.figure(drawn, "attribution"),
+            table(["Policy", *components, "mean"], rows),
+        )
+    )
+
+
+def _years(study: StudyReport) -> str:
+    rows = [
+        [
+            str(row.year),
+            _swatch(study, row.policy),
+            number(row.days, 0),
+            percent(row.mean),
+            percent(row.vol),
+            percent(row.vol_difference, sign=True),
+        ]
+        for row in study.by_year
+    ]
+    head = ["Year", "Policy", "Days", "Mean /yr", "Vol /yr", "Vol − matched static"]
+    return "\n".join(
+        (page.figure(plots.yearly_vol(study), "by-year"), table(head, rows, left=2) if rows else "")
+    )
+
+
+def _skill(study: StudyReport) -> str:
+    if not study.skill:
+        return paragraph("No forecast was used in this study.", "note")
+    rows = [
+        [
+            escape(row.target),
+            escape(row.model),
+            number(row.r2, 3),
+            number(row.mae_ratio, 3),
+            number(row.count, 0),
+        ]
+        for row in study.skill
+    ]
+    return "\n".join(
+        (
+            paragraph("Out of sample. MAE ratio below 1 beats no change.", "note"),
+            table(["Forecast", "Model", "R²", "MAE ratio", "Forecasts"], rows, left=2),
+        )
+    )
+
+
+def _treatment(study: StudyReport) -> str:
+    notes = "".join(f"<li>{escape(note)}</li>" for note in study.notes)
+    rows = [
+        [
+            stamp(suspect.ts_ms),
+            escape(suspect.venue),
+            escape(suspect.column),
+            escape(suspect.treatment),
+            number(suspect.value, 4),
+            number(suspect.bound, 4),
+        ]
+        for suspect in study.suspects
+    ]
+    head = ["UTC", "Venue", "Column", "Treatment", "Value", "Bound"]
+    return "\n".join(
+        (
+            f"<ul>{notes}</ul>" if notes else paragraph("No gap and no treatment.", "note"),
+            paragraph(f"Seen and not believed: {len(rows)}.") if rows else "",
+            table(head, rows, left=4) if rows else "",
+            table(["Setting", "Value"], ((escape(k), escape(v)) for k, v in study.settings), left=2)
+            if study.settings
+            else "",
+        )
+    )
+
+
+def _capital(study: StudyReport) -> str:
+    rows = [
+        [
+            _swatch(study, row.policy),
+            number(row.peak_usd, 0),
+            number(row.mean_usd, 0),
+            percent(row.cost_per_year),
+        ]
+        for row in study.capital
+    ]
+    head = ["Policy", "Peak collateral, USD", "Mean collateral, USD", "Cost /yr"]
+    return table(head, rows) if rows else ""
+
+
+def _definitions() -> str:
+    pairs = (f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _DEFINITIONS)
+    return f"<dl>{''.join(pairs)}</dl>"
+
+
+def render(study: StudyReport) -> str:
+    """Return the page as one HTML text that loads nothing from anywhere."""
+    more = {
+        "sharpe": "Sharpe",
+        "sortino": "Sortino",
+        "calmar": "Calmar",
+        "cvar99": "CVaR99 /day",
+        "liquidations": "Liquidations",
+    }
+    return page.document(
+        study.title,
+        "\n".join(
+            (
+                _banner(study),
+                f"<h1>{escape(study.title)}</h1>",
+                paragraph(study.span, "span"),
+                paragraph(study.verdict, "verdict"),
+                section(
+                    "Every policy",
+                    paragraph("The policy that is acted on is in bold.", "note"),
+                    _policies(study, _HEADLINE, labels=True),
+                ),
+                section("Against the matched static hedge", _versus(study)),
+                section("Placebos", _placebos(study)) if study.placebos else "",
+                section("Equity", page.figure(plots.equity(study), "equity")),
+                section("Hedge ratio", page.figure(plots.ratio_over_price(study), "ratio")),
+                section(
+                    "Risk",
+                    page.figure(plots.drawdown(study), "drawdown"),
+                    _policies(study, more, labels=False),
+                ),
+                section("Funding earned", page.figure(plots.funding(study), "funding")),
+                section("Costs", page.figure(plots.cost(study), "cost")),
+                section("Capital", _capital(study)) if study.capital else "",
+                section("Reliability of C", _confidence(study)),
+                section("Attribution", _attribution(study)),
+                section("By year", _years(study)),
+                section("Skill of the forecasts", _skill(study)),
+                section("Data and treatment", _treatment(study)),
+                section("Definitions", _definitions()),
+                section("Trials", paragraph(study.trials)),
+                _banner(study),
+            )
+        ),
+    )
+
+
+def write_report(study: StudyReport, out_file: Path) -> None:
+    """Write the report as one self-contained UTF-8 HTML file, creating its folder.
+
+    Parameters
+    ----------
+    study : StudyReport
+        What to print; the series are daily.
+    out_file : Path
+        Where; an existing file is replaced.
+    """
+    text = render(study)
+    out_file.parent.mkdir(parents=True, exist_ok=True)
+    out_file.write_text(text, encoding="utf-8")

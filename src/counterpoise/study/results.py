@@ -1,0 +1,182 @@
+"""What a study leaves behind: ``results.json``, ``report.html`` and one Parquet file per policy.
+
+Files are written to a hidden folder first and moved into place when all are complete, so that an
+interrupted study leaves the earlier one as it was. The JSON is described in docs/results.md.
+"""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from counterpoise import __version__
+from counterpoise.decision.step import Reason
+from counterpoise.errors import FixConfig
+from counterpoise.simulation.account import COMPONENTS, SimulatedPath
+from counterpoise.study.compare import PREREGISTERED, RECOMMENDED, Study
+from counterpoise.study.page_content import page_of
+from counterpoise.study.report import write_report
+from counterpoise.study.verdict import trial_count, verdict
+from counterpoise.units import stamp
+
+#: Version of the layout of results.json; raised when a key changes its meaning or goes away.
+SCHEMA_VERSION = 1
+
+
+def _plain(value: Any) -> Any:
+    """Same value with NaN and infinities as null and -0 as 0."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) + 0.0 if math.isfinite(value) else None
+    return value
+
+
+def results_of(study: Study) -> dict[str, Any]:
+    """Everything of a study as JSON-ready values; keys as in docs/results.md."""
+    ts_ms = study.where.ts_ms
+    versus = {
+        name: {
+            metric: {
+                **asdict(difference),
+                "p_holm": study.p_holm[name, metric],
+                "preregistered": name == RECOMMENDED and metric in PREREGISTERED,
+            }
+            for metric, difference in one.versus.items()
+        }
+        for name, one in study.compared.items()
+        if one.versus
+    }
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "counterpoise_version": __version__,
+        "synthetic": study.timeline.synthetic,
+        "from": stamp(int(ts_ms[0])),
+        "to": stamp(int(ts_ms[-1])),
+        "days": len(study.compared[RECOMMENDED].daily.ts_ms),
+        "verdict": verdict(study),
+        "trials": trial_count(study),
+        "recommended": RECOMMENDED,
+        "acted_on": study.settings.hedge.policy,
+        "settings": study.settings.model_dump(mode="json", exclude={"lake"}),
+        "policies": {
+            name: {
+                "label": one.policy.label,
+                "family": one.policy.family,
+                **one.metrics,
+                "by_year": one.years,
+                "peak_collateral_usd": float(one.path.collateral_usd.sum(axis=1).max()),
+            }
+            for name, one in study.compared.items()
+        },
+        "versus_matched": versus,
+        "versus_rules": {
+            name: {metric: asdict(difference) for metric, difference in found.items()}
+            for name, found in study.versus_rules.items()
+        },
+        "placebos": [
+            {
+                "policy": placebo.policy,
+                "kind": placebo.kind,
+                "statistic": placebo.statistic,
+                "value": placebo.value,
+                "position": placebo.position,
+                "draws": len(placebo.draws),
+            }
+            for placebo in study.placebos
+        ],
+        "forecasts": study.skill,
+    }
+    plain = _plain(result)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def path_table(path: SimulatedPath, venues: tuple[str, ...]) -> pl.DataFrame:
+    """One row per tick: P&L parts (USD), positions, band, collateral and reasons."""
+    columns: dict[str, Any] = {
+        "ts": pl.Series(path.ts_ms).cast(pl.Datetime("ms", "UTC")),
+        "spot_usd": path.spot,
+        "exposure_eth": path.exposure_eth,
+        "hedge_ratio": path.ratio,
+        "band_lo": path.lo,
+        "band_hi": path.hi,
+        "traded_eth": path.traded_eth,
+    }
+    for v, venue in enumerate(venues):
+        columns[f"short_eth_{venue}"] = path.short_eth[:, v]
+        columns[f"collateral_usd_{venue}"] = path.collateral_usd[:, v]
+    for c, component in enumerate(COMPONENTS):
+        columns[f"{component}_usd"] = path.pnl[:, c]
+    columns["pnl_usd"] = path.total
+    words = {
+        int(flags): "|".join(flag.name or "" for flag in Reason(int(flags)))
+        for flags in np.unique(path.reasons)
+    }
+    columns["reasons"] = [words[int(flags)] for flags in path.reasons]
+    return pl.DataFrame(columns)
+
+
+def write_study(study: Study, out: Path) -> dict[str, Path]:
+    """Write report, results and paths into ``out``; all of them or none.
+
+    Parameters
+    ----------
+    study : Study
+    out : Path
+        Folder, made where it is missing. Files of an earlier study in it are replaced.
+
+    Returns
+    -------
+    dict of str to Path
+        ``report``, ``results`` and ``paths``.
+
+    Raises
+    ------
+    FixConfig
+        ``out`` is a file or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise FixConfig("--out", str(out), "a folder", "name another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".study-", dir=out))
+    except OSError as error:
+        raise FixConfig("--out", str(out), f"a writable folder ({error})", "name another") from None
+    try:
+        paths = staging / "paths"
+        paths.mkdir()
+        for name, one in study.compared.items():
+            path_table(one.path, study.timeline.venues).write_parquet(paths / f"{name}.parquet")
+        (staging / "results.json").write_text(
+            json.dumps(
+                results_of(study),
+                indent=2,
+                ensure_ascii=False,
+                allow_nan=False,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
+        write_report(page_of(study), staging / "report.html")
+        old = out / "paths"
+        if old.exists():
+            old.rename(staging / "replaced")
+        for name in ("paths", "results.json", "report.html"):
+            os.replace(staging / name, out / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return {
+        "report": out / "report.html",
+        "results": out / "results.json",
+        "paths": out / "paths",
+    }

@@ -1,0 +1,202 @@
+"""Every feature against a slow oracle written from its formula, never from its recursion."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from counterpoise.features.catalog import FEATURES
+from counterpoise.features.engine import compute
+from counterpoise.market.timeline import Timeline
+from random_timeline import random_timeline
+
+TIMELINE = random_timeline(1100, seed=3, gap_share=0.01)
+MATRIX = compute(TIMELINE)
+
+
+def weights(n: int, span: float) -> np.ndarray:
+    """Weights of n values, oldest first: equal to begin with, exponential once n allows."""
+    alpha = 2 / (span + 1)
+    level = min(n, int(1 / alpha))
+    tail = (1 - alpha) ** np.arange(n - level)[::-1]
+    return np.concatenate([np.full(level, (1 - alpha) ** (n - level) / level), alpha * tail])
+
+
+def mean_of(values: np.ndarray, span: float) -> float:
+    return float(weights(len(values), span) @ values)
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def returns(timeline: Timeline) -> np.ndarray:
+    close = timeline.spot.close
+    return np.concatenate([[np.nan], np.log(close[1:] / close[:-1])])
+
+
+def hourly_sigma(timeline: Timeline, t: int) -> float:
+    return float(np.sqrt(mean_of(known(returns(timeline)[: t + 1]) ** 2, 168)))
+
+
+def scaled_return(hours: int) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        if t < hours or len(known(returns(timeline)[: t + 1])) < 24:
+            return np.nan
+        close = timeline.spot.close
+        move = np.log(close[t] / close[t - hours])
+        return move / (hourly_sigma(timeline, t) * np.sqrt(hours))
+
+    return at
+
+
+def momentum(timeline: Timeline, t: int) -> float:
+    close = timeline.spot.close
+    if np.isnan(close[t]) or len(known(returns(timeline)[: t + 1])) < 168:
+        return np.nan
+    seen = np.log(known(close[: t + 1]))
+    return (mean_of(seen, 24) - mean_of(seen, 168)) / (hourly_sigma(timeline, t) * np.sqrt(24))
+
+
+def window_returns(timeline: Timeline, t: int, hours: int) -> np.ndarray | None:
+    """Returns of the last hours, NaN kept in place; None when too few are known."""
+    window = returns(timeline)[max(t - hours + 1, 0) : t + 1]
+    if np.isnan(timeline.spot.close[t]) or len(known(window)) * 6 < 5 * hours:
+        return None
+    return window
+
+
+def log_rv(hours: int) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        window = window_returns(timeline, t, hours)
+        if window is None:
+            return np.nan
+        return float(np.log(np.sqrt(365 * 24 * np.mean(known(window) ** 2))))
+
+    return at
+
+
+def downside(timeline: Timeline, t: int) -> float:
+    window = window_returns(timeline, t, 24)
+    if window is None:
+        return np.nan
+    seen = known(window)
+    return float((seen[seen < 0] ** 2).sum() / (seen**2).sum())
+
+
+def jumps(timeline: Timeline, t: int) -> float:
+    window = window_returns(timeline, t, 24)
+    if window is None:
+        return np.nan
+    products = known(np.abs(window[1:]) * np.abs(window[:-1]))
+    return max(0.0, 1 - np.pi / 2 * products.mean() / (known(window) ** 2).mean())
+
+
+def parkinson(timeline: Timeline, t: int) -> float:
+    high, low = timeline.spot.high, timeline.spot.low
+    ranges = known(np.log(high / low)[max(t - 23, 0) : t + 1])
+    if np.isnan(high[t]) or len(ranges) < 20:
+        return np.nan
+    return float(np.log(np.sqrt(8760 * (ranges**2).mean() / (4 * np.log(2)))))
+
+
+def basis(timeline: Timeline, t: int) -> float:
+    spot = timeline.spot.close[t]
+    return (timeline.perp.close[t, 0] - spot) / spot
+
+
+def basis_zscore(timeline: Timeline, t: int) -> float:
+    gaps = timeline.perp.close[:, 0] / timeline.spot.close - 1
+    before = known(gaps[:t])
+    if len(before) < 168:
+        return np.nan
+    mean = mean_of(before, 168)
+    return (gaps[t] - mean) / np.sqrt(mean_of((before - mean) ** 2, 168))
+
+
+def funding_momentum(timeline: Timeline, t: int) -> float:
+    seen = known(timeline.funding_settled[: t + 1, 0])
+    return mean_of(seen, 3) - mean_of(seen, 21) if len(seen) >= 21 else np.nan
+
+
+def volume_surprise(timeline: Timeline, t: int) -> float:
+    before = known(timeline.spot.volume[:t])
+    if len(before) < 168:
+        return np.nan
+    return float(np.log(timeline.spot.volume[t])) - mean_of(np.log(before), 168)
+
+
+def change(series: str, *, log: bool) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        seen = known(timeline.daily[series][: t + 1])
+        levels = seen[np.concatenate([[True], np.diff(seen) != 0])]
+        if len(levels) < 2:
+            return np.nan
+        newest, older = levels[-1], levels[-2]
+        return float(np.log((1 + newest) / (1 + older))) if log else newest - older
+
+    return at
+
+
+def clock(timeline: Timeline, t: int) -> datetime:
+    return datetime.fromtimestamp(int(timeline.ts_ms[t]) / 1000, tz=UTC)
+
+
+def hour_angle(timeline: Timeline, t: int) -> float:
+    return 2 * np.pi * clock(timeline, t).hour / 24
+
+
+def weekday_angle(timeline: Timeline, t: int) -> float:
+    now = clock(timeline, t)
+    return 2 * np.pi * (24 * now.weekday() + now.hour) / 168
+
+
+ORACLES: dict[str, Callable[[Timeline, int], float]] = {
+    "return_1h": scaled_return(1),
+    "return_4h": scaled_return(4),
+    "return_24h": scaled_return(24),
+    "momentum_24h_168h": momentum,
+    "log_rv_6h": log_rv(6),
+    "log_rv_24h": log_rv(24),
+    "log_rv_72h": log_rv(72),
+    "log_rv_168h": log_rv(168),
+    "log_rv_720h": log_rv(720),
+    "downside_share_24h": downside,
+    "jump_share_24h": jumps,
+    "log_parkinson_24h": parkinson,
+    "basis": basis,
+    "basis_zscore": basis_zscore,
+    "funding_last": lambda tl, t: tl.funding_last[t, 0],
+    "funding_momentum": funding_momentum,
+    "volume_surprise": volume_surprise,
+    "gas_over_target": lambda tl, t: (
+        tl.daily["gas_used"][t] / (86_400 / 12 * tl.daily["gas_limit_avg"][t]) - 0.5
+    ),
+    "gas_price_change": change("avg_gas_price_wei", log=True),
+    "entry_queue_change": change("entry_queue_eth", log=True),
+    "vix_change": change("vix_close", log=False),
+    "dollar_change": change("broad_usd_index", log=False),
+    "us10y_change": change("us10y_pct", log=False),
+    "hour_sin": lambda tl, t: np.sin(hour_angle(tl, t)),
+    "hour_cos": lambda tl, t: np.cos(hour_angle(tl, t)),
+    "weekday_sin": lambda tl, t: np.sin(weekday_angle(tl, t)),
+    "weekday_cos": lambda tl, t: np.cos(weekday_angle(tl, t)),
+}
+
+
+def test_every_feature_of_the_catalog_has_an_oracle() -> None:
+    assert list(ORACLES) == list(FEATURES)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_feature_equals_its_formula_at_every_tick(name: str) -> None:
+    expected = np.array([ORACLES[name](TIMELINE, t) for t in range(len(TIMELINE.ts_ms))])
+    assert np.isfinite(expected).sum() > 200
+    np.testing.assert_allclose(MATRIX[name], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_feature_speaks_first_after_its_stated_warm_up(name: str) -> None:
+    clean = compute(random_timeline(800, seed=5), [name])
+    assert np.flatnonzero(np.isfinite(clean[name]))[0] == FEATURES[name].warm_up
