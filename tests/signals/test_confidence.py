@@ -123,9 +123,13 @@ def test_the_brier_parts_add_up(seed: int, slope: float, levels: int) -> None:
     parts = found.reliability - found.resolution + found.uncertainty + found.within_bin
     assert parts == pytest.approx(found.score, abs=1e-14)
     assert found.score == pytest.approx(((scores - outcomes) ** 2).mean(), abs=1e-15)
-    if levels == 3:
-        # At most four distinct values: every bin holds one, so binning hides nothing.
-        assert found.within_bin == pytest.approx(0.0, abs=1e-12)
+
+
+def test_binning_hides_nothing_when_every_bin_holds_one_forecast() -> None:
+    _, outcomes = scored(600, slope=1.0)
+    found = brier(np.repeat([0.2, 0.5, 0.7], 200), outcomes, bins=3)
+    assert found.within_bin == pytest.approx(0.0, abs=1e-12)
+    assert found.reliability > 0
 
 
 def test_reliability_bins_hold_equal_numbers_and_every_forecast() -> None:

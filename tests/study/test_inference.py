@@ -231,7 +231,7 @@ def test_a_useless_timing_rule_is_rarely_called_significant() -> None:
     assert ours < naive / 2
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30))
 def test_holm_agrees_with_statsmodels(pvalues: list[float]) -> None:
     np.testing.assert_allclose(holm(pvalues), multipletests(pvalues, method="holm")[1], atol=1e-12)

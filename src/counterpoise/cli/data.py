@@ -1,12 +1,23 @@
 """``data import | check | info``: tables into the lake, and what is in it."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from counterpoise.cli import app
+from counterpoise.cli.output import (
+    Config,
+    Json,
+    LakeOption,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from counterpoise.config import load_settings
+from counterpoise.errors import RejectData
+from counterpoise.units import stamp
 
 commands = typer.Typer(help="Bring market data into the lake and inspect it.", no_args_is_help=True)
 app.add_typer(commands, name="data")
@@ -15,3 +26,152 @@ app.add_typer(commands, name="data")
 def _lake_path(lake: Path | None, config: Path | None) -> Path:
     overrides: dict[str, Any] = {} if lake is None else {"lake": lake}
     return load_settings(config, overrides).lake
+
+
+def _span(first_ms: int, last_ms: int) -> str:
+    return f"{stamp(first_ms)} → {stamp(last_ms)}"
+
+
+@commands.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Folder of Parquet or CSV tables.")],
+    replace: Annotated[
+        bool, typer.Option(help="Let new values win over stored ones that differ.")
+    ] = False,
+    lake: LakeOption = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Validate foreign tables and take them into the lake, all or nothing."""
+    from counterpoise.market.lake import Lake
+
+    store = Lake(_lake_path(lake, config))
+    with progress_bar(quiet=json) as progress:
+        report = store.import_folder(
+            folder,
+            replace=replace,
+            progress=lambda done, total, _name: progress("reading tables", done, total),
+        )
+    if json:
+        print_json(asdict(report))
+        return
+    print_table(
+        [
+            ("file", False),
+            ("table", False),
+            ("venue", False),
+            ("symbol", False),
+            ("interval", False),
+            ("span (UTC)", False),
+            ("new", True),
+            ("merged", True),
+            ("unchanged", True),
+        ],
+        [
+            [
+                one.file,
+                one.table,
+                one.venue,
+                one.symbol,
+                one.interval,
+                _span(one.first_ms, one.last_ms),
+                f"{one.rows_new:,}",
+                f"{one.rows_merged:,}",
+                f"{one.rows_unchanged:,}",
+            ]
+            for one in report.files
+        ],
+    )
+    for one in report.files:
+        if one.ignored_columns:
+            typer.echo(f"ignored columns of {one.file}: {', '.join(one.ignored_columns)}")
+    if report.skipped:
+        reasons: dict[str, list[str]] = {}
+        for skipped in report.skipped:
+            reasons.setdefault(skipped.reason, []).append(skipped.path)
+        for reason, paths in reasons.items():
+            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+            typer.echo(f"skipped {len(paths)} ({reason}): {', '.join(paths[:3])}{more}")
+    typer.echo("The lake changed." if report.changed else "Nothing new; the lake is as it was.")
+
+
+@commands.command()
+def info(lake: LakeOption = None, config: Config = None, json: Json = False) -> None:
+    """List what the lake holds: tables, venues, spans, gaps, duplicates."""
+    from counterpoise.market.lake import Lake
+    from counterpoise.market.quality import info as describe
+
+    found = describe(Lake(_lake_path(lake, config)))
+    if json:
+        print_json([asdict(one) for one in found])
+        return
+    print_table(
+        [
+            ("table", False),
+            ("venue", False),
+            ("symbol", False),
+            ("interval", False),
+            ("span (UTC)", False),
+            ("rows", True),
+            ("expected", True),
+            ("gaps", True),
+            ("longest", True),
+            ("duplicates", True),
+            ("MB", True),
+        ],
+        [
+            [
+                one.table + (" (synthetic)" if one.synthetic else ""),
+                one.venue,
+                one.symbol,
+                one.interval,
+                _span(one.first_ms, one.last_ms),
+                f"{one.rows:,}",
+                "–" if one.expected_rows is None else f"{one.expected_rows:,}",
+                str(one.gaps),
+                f"{one.longest_gap_ms / 3_600_000:,.0f} h" if one.gaps else "–",
+                str(one.duplicates),
+                f"{one.bytes / 1e6:.1f}",
+            ]
+            for one in found
+        ],
+    )
+
+
+@commands.command()
+def check(lake: LakeOption = None, config: Config = None, json: Json = False) -> None:
+    """Report what is missing, doubtful or damaged, and how it is treated."""
+    from counterpoise.market.lake import Lake
+    from counterpoise.market.quality import check as inspect
+
+    findings = inspect(Lake(_lake_path(lake, config)))
+    damaged = any(one.severity == "error" for one in findings)
+    if json:
+        print_json([asdict(one) for one in findings])
+    else:
+        print_table(
+            [
+                ("severity", False),
+                ("dataset", False),
+                ("kind", False),
+                ("span (UTC)", False),
+                ("rows", True),
+                ("what", False),
+                ("treatment", False),
+            ],
+            [
+                [
+                    one.severity,
+                    f"{one.table} {one.venue} {one.symbol} {one.interval}",
+                    one.kind,
+                    _span(one.first_ms, one.last_ms),
+                    f"{one.rows:,}",
+                    one.text,
+                    one.treatment,
+                ]
+                for one in findings
+            ],
+        )
+        typer.echo(f"{len(findings)} findings.")
+    if damaged:
+        raise typer.Exit(RejectData.exit_code)

@@ -59,7 +59,7 @@ def print_table(
         table.add_row(*row)
     console = Console(highlight=False, soft_wrap=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=160)
+        console = Console(highlight=False, markup=False, width=500)
     console.print(table)
 
 

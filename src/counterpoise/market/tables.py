@@ -25,8 +25,8 @@ _UNIT_MS = {"s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 FUNDING_ABS_LIMIT = 0.05
 #: The median |rate| of every venue on record is at most 0.0001; 0.01 would be 1 bp in percent.
 FUNDING_MEDIAN_LIMIT = 0.002
-#: Fewer settlements than this may all be extreme: one wild day proves nothing about the unit.
-FUNDING_MEDIAN_ROWS = 9
+#: Fewer settlements may all be extreme: in the week of the Merge one venue's median was 0.003.
+FUNDING_MEDIAN_ROWS = 60
 
 
 @dataclass(frozen=True)

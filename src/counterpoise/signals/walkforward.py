@@ -6,6 +6,7 @@ by an embargo on top. Only row numbers: nothing here sees a feature or a label.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def splits(
         return
     earliest = ts_ms[first_row] + min_train_days * DAY_MS
     refits = [int(row) for row in month_starts(ts_ms) if ts_ms[row] >= earliest]
-    for refit, until in zip(refits, [*refits[1:], len(ts_ms)], strict=True):
+    for refit, until in pairwise([*refits, len(ts_ms)]):
         stop = refit - horizon_h - embargo_h + 1
         if stop > first_row:
             yield Split(slice(first_row, stop), slice(refit, until))

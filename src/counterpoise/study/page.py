@@ -169,6 +169,7 @@ body { margin: 0; background: #fff; color: var(--ink); font: 16px/1.55 system-ui
 main { max-width: 1100px; margin: 0 auto; padding: 28px 20px 48px; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 4px; letter-spacing: -0.01em; }
 h2 { font-size: 1.15rem; margin: 0 0 10px; padding-top: 18px; border-top: 1px solid var(--line); }
+h3 { font-size: 0.95rem; margin: 16px 0 6px; }
 section { margin-top: 30px; }
 p { margin: 0 0 12px; max-width: 78ch; }
 .span, .note { color: var(--muted); font-size: 0.9rem; }
@@ -214,7 +215,7 @@ dt { font-weight: 600; } dd { margin: 0; color: var(--ink); }
   .scroll { overflow: visible; }
   table { font-size: 7.2pt; } th, td { padding: 2.5px 3.5px; }
   .grid { grid-template-columns: 1fr 1fr; }
-  section, tr { break-inside: auto; } h2 { break-after: avoid; } tr { break-inside: avoid; }
+  section, tr { break-inside: auto; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
   .verdict, .synthetic { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

@@ -271,7 +271,7 @@ def forest(study: StudyReport, metric: str) -> go.Figure | None:
             font={"size": 11},
         )
     figure.add_vline(x=0, line={"color": _INK, "width": 1})
-    _dress(figure, study, name, 105 + 46 * len(rows))
+    _dress(figure, study, name, 105 + 36 * len(rows))
     better = "better →" if more_is_better else "← better"
     figure.update_layout(showlegend=False, hovermode="closest")
     figure.update_xaxes(

@@ -4,6 +4,7 @@ It orders and words what :class:`StudyReport` holds. It computes no statistic, a
 printed exactly as given.
 """
 
+import math
 from pathlib import Path
 
 from counterpoise.study import page, plots
@@ -152,20 +153,8 @@ def _versus(study: StudyReport) -> str:
     forests = [
         page.figure(plots.forest(study, metric), f"forest-{metric}") for metric in plots.COMPARED
     ]
-    rows = [
-        [
-            _swatch(study, row.policy),
-            escape(plots.COMPARED[row.metric][0]),
-            "pre-registered" if row.preregistered else "exploratory",
-            _finding(row),
-            percent(row.difference, sign=True),
-            f"{percent(row.low, sign=True)} … {percent(row.high, sign=True)}",
-            p_value(row.p),
-            p_value(row.p_holm),
-        ]
-        for row in study.versus_matched
-    ]
-    head = ["Policy", "Metric", "Test", "Finding", "Difference", "95 % interval", "p", "p (Holm)"]
+    registered = [row for row in study.versus_matched if row.preregistered]
+    exploratory = [row for row in study.versus_matched if not row.preregistered]
     return "\n".join(
         (
             paragraph(
@@ -175,9 +164,29 @@ def _versus(study: StudyReport) -> str:
                 "note",
             ),
             f'<div class="grid">{"".join(forests)}</div>',
-            table(head, rows, left=4),
+            _differences(study, "Pre-registered", registered),
+            _differences(study, "Exploratory", exploratory),
         )
     )
+
+
+def _differences(study: StudyReport, title: str, rows: list[DifferenceRow]) -> str:
+    if not rows:
+        return ""
+    cells = (
+        [
+            _swatch(study, row.policy),
+            escape(plots.COMPARED[row.metric][0]),
+            _finding(row),
+            percent(row.difference, sign=True),
+            f"{percent(row.low, sign=True)} … {percent(row.high, sign=True)}",
+            p_value(row.p),
+            p_value(row.p_holm),
+        ]
+        for row in rows
+    )
+    head = ["Policy", "Metric", "Finding", "Difference", "95 % interval", "p", "p (Holm)"]
+    return f"<h3>{escape(title)}</h3>" + table(head, cells, left=3)
 
 
 def _placebos(study: StudyReport) -> str:
@@ -231,20 +240,29 @@ def _attribution(study: StudyReport) -> str:
 
 
 def _years(study: StudyReport) -> str:
-    rows = [
-        [
-            str(row.year),
-            _swatch(study, row.policy),
-            number(row.days, 0),
-            percent(row.mean),
-            percent(row.vol),
-            percent(row.vol_difference, sign=True),
-        ]
-        for row in study.by_year
-    ]
-    head = ["Year", "Policy", "Days", "Mean /yr", "Vol /yr", "Vol − matched static"]
+    if not study.by_year:
+        return ""
+    cells = {(row.policy, row.year): row for row in study.by_year}
+    days = {row.year: row.days for row in study.by_year}
+    years = sorted(days)
+    names = [row.name for row in study.policies if any((row.name, y) in cells for y in years)]
+    head = ["Policy", *(f"{year} ({days[year]} d)" for year in years)]
+
+    def pivot(title: str, measure: str, *, sign: bool) -> str:
+        rows = []
+        for name in names:
+            found = [getattr(cells.get((name, y)), measure, float("nan")) for y in years]
+            if any(map(math.isfinite, found)):  # a row of unknowns says nothing
+                rows.append([_swatch(study, name), *(percent(v, sign=sign) for v in found)])
+        return f"<h3>{escape(title)}</h3>" + table(head, rows) if rows else ""
+
     return "\n".join(
-        (page.figure(plots.yearly_vol(study), "by-year"), table(head, rows, left=2) if rows else "")
+        (
+            page.figure(plots.yearly_vol(study), "by-year"),
+            pivot("Volatility − matched static, per year", "vol_difference", sign=True),
+            pivot("Mean, per year", "mean", sign=False),
+            pivot("Volatility, per year", "vol", sign=False),
+        )
     )
 
 

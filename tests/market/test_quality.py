@@ -1,0 +1,130 @@
+"""What is wrong with the data is found, counted and said, and nothing is repaired on the way."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from small_tables import bars, settlements
+
+from counterpoise.market.lake import Lake
+from counterpoise.market.layouts import VALIDATORS, DatasetKey
+from counterpoise.market.quality import check, info
+from counterpoise.units import to_ms
+
+SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
+PERP = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")
+FUNDING = DatasetKey("funding", "binance", "ETHUSDT", "8h")
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path)
+
+
+def validators(active, exit_queue):
+    start = datetime(2025, 5, 1, tzinfo=UTC)
+    return pl.DataFrame(
+        {
+            "ts": pl.Series([start + timedelta(days=n) for n in range(len(active))]).cast(
+                pl.Datetime("ms", "UTC")
+            ),
+            "active_validators": active,
+            "staked_eth": [32.0 * count for count in active],
+            "exit_queue_eth": exit_queue,
+        }
+    )
+
+
+def test_info_counts_rows_and_the_rows_that_should_be_there(lake):
+    table = bars([100.0] * 30)
+    lake.write({SPOT: pl.concat([table[:4], table[5:20], table[23:]])})
+    (dataset,) = info(lake)
+    assert (dataset.rows, dataset.expected_rows, dataset.gaps) == (26, 30, 2)
+    assert dataset.longest_gap_ms == 4 * 3_600_000
+    assert (dataset.duplicates, dataset.synthetic) == (0, False)
+
+
+def test_a_sound_lake_has_no_findings(lake):
+    lake.write({SPOT: bars([100.0] * 48), FUNDING: settlements([0.0001] * 6)})
+    assert check(lake) == []
+
+
+def test_holes_are_named_with_their_span(lake):
+    table = bars([100.0] * 60)
+    lake.write({SPOT: pl.concat([table[:4], table[5:20], table[50:]])})
+    short, long = check(lake)
+    assert (short.kind, short.rows, short.severity) == ("gap", 1, "info")
+    assert (long.rows, long.severity) == (30, "warning")
+    assert long.text == "30 rows missing between 2024-03-01 19:00 and 2024-03-03 02:00"
+    assert long.treatment == "the hours stay empty; nothing is filled"
+
+
+def test_missing_settlements_are_counted_but_a_new_interval_is_not_one(lake):
+    eight = settlements([0.0001] * 9)
+    hourly = settlements(
+        [0.0001] * 5, start=datetime(2024, 3, 3, 17, tzinfo=UTC), step=timedelta(hours=1)
+    )
+    lake.write({FUNDING: pl.concat([eight[:3], eight[5:], hourly])})
+    (hole,) = check(lake)
+    assert (hole.kind, hole.rows) == ("missing settlement", 2)
+
+
+def test_a_wick_beyond_the_spot_bar_is_suspect(lake):
+    perp = bars([100.0] * 5).with_columns(
+        pl.when(pl.int_range(5) == 2).then(150.0).otherwise("high").alias("high")
+    )
+    lake.write({SPOT: bars([100.0] * 5), PERP: perp})
+    (suspect,) = check(lake)
+    assert (suspect.kind, suspect.severity, suspect.table) == (
+        "suspect bar",
+        "warning",
+        "perp_bars",
+    )
+    assert suspect.first_ms == to_ms(datetime(2024, 3, 1, 2, tzinfo=UTC))
+    assert "high 150" in suspect.text
+
+
+def test_a_queue_in_the_wrong_unit_is_noticed_by_what_left(lake):
+    active = [1_000_000.0 - 1_000.0 * day for day in range(20)]
+    honest = [40_000.0] * 20
+    lake.write({VALIDATORS: validators(active, honest)})
+    assert check(lake) == []
+    in_validators = [40_000.0] * 5 + [1_250.0] * 10 + [40_000.0] * 5
+    lake.write({VALIDATORS: validators(active, in_validators)}, replace=True)
+    (wrong,) = check(lake)
+    # Day to day: the first and last step touch an honest reading and prove nothing.
+    assert (wrong.kind, wrong.rows) == ("implausible", 9)
+    assert "may be in validators (32 ETH)" in wrong.text
+
+
+def test_a_leap_and_back_is_reported_once_for_the_column(lake):
+    queue = [1_000.0] * 5 + [90_000.0] + [1_000.0] * 5 + [70_000.0] + [1_000.0] * 5
+    lake.write({VALIDATORS: validators([1e6] * 17, queue)})
+    (jump,) = check(lake)
+    assert (jump.kind, jump.rows, jump.severity) == ("jump", 2, "info")
+    assert "the largest 90000 on 2025-05-06" in jump.text
+
+
+def test_damage_on_disk_is_an_error_and_the_rest_is_still_checked(lake):
+    perp = bars([100.0] * 30)
+    lake.write({SPOT: bars([100.0] * 30), PERP: pl.concat([perp[:5], perp[6:]])})
+    (lake.path / lake.datasets()[SPOT].files[0].path).write_bytes(b"")
+    kinds = [(found.table, found.kind, found.severity) for found in check(lake)]
+    assert kinds == [("perp_bars", "gap", "info"), ("spot_bars", "damaged", "error")]
+
+
+def test_the_known_faults_of_the_real_data_are_found(real_lake):
+    found = check(real_lake)
+    eth = [f for f in found if f.kind == "suspect bar" and f.symbol == "ETHUSDT"]
+    assert [f.text.split()[1] for f in eth] == ["323", "1400.73"]
+    queues = [f for f in found if f.kind == "implausible"]
+    assert len(queues) == 1
+    # The queue columns of 2025-05-07…21 are wrong at the source (MANIFEST.md of the data).
+    assert queues[0].first_ms >= to_ms(datetime(2025, 5, 7, tzinfo=UTC))
+    assert queues[0].last_ms == to_ms(datetime(2025, 5, 21, tzinfo=UTC))
+    missing = {(f.venue, f.rows) for f in found if f.kind == "missing settlement"}
+    assert missing == {("gate", 93), ("htx", 2), ("hyperliquid", 1)}
+    rows = {(i.table, i.venue, i.symbol, i.interval): i for i in info(real_lake)}
+    spot = rows["spot_bars", "binance", "ETHUSDT", "1h"]
+    assert (spot.expected_rows or 0) - spot.rows == 36
+    assert rows["perp_bars", "binance", "ETHUSDT", "1h"].gaps == 7
