@@ -126,15 +126,15 @@ def test_forecast_volatility_is_right_on_average_not_in_the_median() -> None:
     # Every day draws its own volatility: nothing can be foreseen but the mean, and the median of
     # such days lies an eighth below it.
     rng = np.random.default_rng(40)
-    base = random_timeline(24 * 500, seed=21)
-    daily_vol = np.repeat(0.01 * np.exp(0.7 * rng.normal(size=500)), 24)
-    close = 200 * np.exp(np.cumsum(daily_vol * rng.normal(size=24 * 500)))
+    base = random_timeline(24 * 800, seed=21)
+    daily_vol = np.repeat(0.01 * np.exp(0.5 * rng.normal(size=800)), 24)
+    close = 200 * np.exp(np.cumsum(daily_vol * rng.normal(size=24 * 800)))
     lottery = dataclasses.replace(base, spot=dataclasses.replace(base.spot, close=close))
-    found = forecast(lottery, SETTINGS)
+    found = forecast(lottery, Settings())
     realised = np.exp(labels.log_variance(lottery).values / 2)
     for expected in (found.vol_24h, found.vol_24h_har):
         rows = np.isfinite(realised) & np.isfinite(expected)
-        assert np.median(realised[rows]) < 0.9 * realised[rows].mean()
+        assert np.median(realised[rows]) < 0.92 * realised[rows].mean()
         assert expected[rows].mean() == pytest.approx(realised[rows].mean(), rel=0.05)
 
 

@@ -92,7 +92,7 @@ def recognise(path: Path) -> DatasetKey | str:
     # The pattern of funding files is loose, so the folder has to agree.
     if path.parent.name == "funding" and (match := _FUNDING.fullmatch(stem)):
         return DatasetKey("funding", match["venue"], match["symbol"].upper(), match["interval"])
-    return "name matches no known layout (see docs/data.md)"
+    return "its name is none of the known ones"
 
 
 def scan(folder: Path) -> tuple[list[Recognised], list[Skipped]]:

@@ -4,7 +4,7 @@ Checks only report. Nothing is repaired here: what a finding leads to is said in
 done by ``assemble``, the same way every time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -195,20 +195,14 @@ def check(lake: Lake) -> list[Finding]:
                 "every read of it is refused: import its source again into a new lake",
             )
         )
-    checks: tuple[Callable[[Lake, DatasetKey, pl.DataFrame], Iterator[Finding]], ...] = (
-        _duplicates,
-        _gaps,
-        _suspects,
-        _stale_series,
-        _jumps,
-        _queues,
-    )
-    for key in lake.datasets():
-        if key in broken:
-            continue
+    sound = [key for key in lake.datasets() if key not in broken]
+    for key in sound:
         table = lake.read_key(key)
-        for look in checks:
-            findings += look(lake, key, table)
+        for look in (_duplicates, _gaps, _stale_series, _jumps, _queues):
+            findings += look(key, table)
+        spot_key = DatasetKey("spot_bars", SPOT_VENUE, key.symbol, key.interval)
+        if key.table == "perp_bars" and key.interval == "1h" and spot_key in sound:
+            findings += _suspects(key, table, lake.read_key(spot_key))
     order = list(lake.datasets())
     return sorted(
         findings,
@@ -232,7 +226,7 @@ def _finding(
     )
 
 
-def _duplicates(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
+def _duplicates(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     twice = table.filter(table.select(SPECS[key.table].key).is_duplicated())
     if twice.height:
         stamps = _stamps(twice)
@@ -241,7 +235,7 @@ def _duplicates(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Findi
         yield _finding(key, "duplicate", "error", span, text, "import into a new lake")
 
 
-def _gaps(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
+def _gaps(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     funding = key.table == "funding"
     daily = key.interval == "1d"
     for hole in _holes(key, table):
@@ -266,13 +260,10 @@ def _gaps(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _suspects(lake: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
-    spot_key = DatasetKey("spot_bars", SPOT_VENUE, key.symbol, key.interval)
-    if key.table != "perp_bars" or key.interval != "1h" or spot_key not in lake.datasets():
-        return
+def _suspects(key: DatasetKey, table: pl.DataFrame, spot_table: pl.DataFrame) -> Iterator[Finding]:
     closes = table["known_at"].dt.epoch("ms").to_numpy()
     clock = np.arange(closes[0], closes[-1] + HOUR_MS, HOUR_MS, dtype=np.int64)
-    perp, spot = place_bars(table, clock), place_bars(lake.read_key(spot_key), clock)
+    perp, spot = place_bars(table, clock), place_bars(spot_table, clock)
     for suspect in suspect_extremes(key.venue, perp, spot, clock)[1]:
         opened = suspect.ts_ms - HOUR_MS
         yield _finding(
@@ -286,7 +277,7 @@ def _suspects(lake: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Find
         )
 
 
-def _stale_series(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
+def _stale_series(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     if key.table != "macro_daily":
         return
     for series, release in RELEASES.items():
@@ -304,7 +295,7 @@ def _stale_series(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Fin
             )
 
 
-def _jumps(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
+def _jumps(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     """Values that leap more than tenfold within a day and leap back within the next."""
     if SPECS[key.table].known != "after the day":
         return
@@ -329,7 +320,7 @@ def _jumps(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
             )
 
 
-def _queues(_: Lake, key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
+def _queues(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     """Validators that leave must have queued: a drop beyond the queue, for days, is a wrong queue.
 
     A single day may be timing (the queue is read once a day), so only long runs count.

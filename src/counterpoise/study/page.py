@@ -133,6 +133,11 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{f' class="{kind}"' if kind else ''}>{escape(text)}</p>"
 
 
+def folded(title: str, inside: str) -> str:
+    """Return a part that opens on a click, and by itself in print."""
+    return f"<details><summary>{escape(title)}</summary>{inside}</details>"
+
+
 def document(title: str, body: str) -> str:
     """Complete page: style, the plotting library once, the body."""
     return (
@@ -146,6 +151,7 @@ def document(title: str, body: str) -> str:
 
 
 # Plotly lays figures out for the window; paper is narrower, so they are redrawn for it and back.
+# What is folded on the screen is open on paper.
 _PRINT = """
 (function () {
   function each(width) {
@@ -155,7 +161,10 @@ _PRINT = """
                                   : {autosize: true, width: null});
     });
   }
-  window.addEventListener('beforeprint', function () { each(680); });
+  window.addEventListener('beforeprint', function () {
+    document.querySelectorAll('details').forEach(function (folded) { folded.open = true; });
+    each(680);
+  });
   window.addEventListener('afterprint', function () { each(0); });
 })();
 """
@@ -169,7 +178,8 @@ body { margin: 0; background: #fff; color: var(--ink); font: 16px/1.55 system-ui
 main { max-width: 1100px; margin: 0 auto; padding: 28px 20px 48px; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 4px; letter-spacing: -0.01em; }
 h2 { font-size: 1.15rem; margin: 0 0 10px; padding-top: 18px; border-top: 1px solid var(--line); }
-h3 { font-size: 0.95rem; margin: 16px 0 6px; }
+h3, summary { font-size: 0.95rem; font-weight: 700; margin: 16px 0 6px; }
+summary { cursor: pointer; }
 section { margin-top: 30px; }
 p { margin: 0 0 12px; max-width: 78ch; }
 .span, .note { color: var(--muted); font-size: 0.9rem; }
@@ -181,14 +191,14 @@ p { margin: 0 0 12px; max-width: 78ch; }
 table { border-collapse: collapse; width: 100%; font-size: 0.83rem; line-height: 1.35;
   font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--muted); vertical-align: bottom;
-  border-bottom: 1.5px solid var(--ink); padding: 5px 8px; }
-td { border-bottom: 1px solid var(--line); padding: 5px 8px; vertical-align: top; }
+  border-bottom: 1.5px solid var(--ink); padding: 5px; }
+td { border-bottom: 1px solid var(--line); padding: 5px; vertical-align: top; }
 th:first-child, td:first-child { padding-left: 0; }
 .n { text-align: right; white-space: nowrap; }
 th.n { white-space: normal; }
 tr.bold td { font-weight: 650; }
 td .label { display: block; color: var(--muted); font-weight: 400; font-size: 0.92em;
-  min-width: 22ch; }
+  min-width: 20ch; }
 .policy { white-space: nowrap; }
 .swatch { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -164,15 +164,17 @@ def _versus(study: StudyReport) -> str:
                 "note",
             ),
             f'<div class="grid">{"".join(forests)}</div>',
-            _differences(study, "Pre-registered", registered),
-            _differences(study, "Exploratory", exploratory),
+            f"<h3>Pre-registered</h3>{_differences(study, registered)}" if registered else "",
+            page.folded(
+                f"Exploratory comparisons: {len(exploratory)}", _differences(study, exploratory)
+            )
+            if exploratory
+            else "",
         )
     )
 
 
-def _differences(study: StudyReport, title: str, rows: list[DifferenceRow]) -> str:
-    if not rows:
-        return ""
+def _differences(study: StudyReport, rows: list[DifferenceRow]) -> str:
     cells = (
         [
             _swatch(study, row.policy),
@@ -186,7 +188,7 @@ def _differences(study: StudyReport, title: str, rows: list[DifferenceRow]) -> s
         for row in rows
     )
     head = ["Policy", "Metric", "Finding", "Difference", "95 % interval", "p", "p (Holm)"]
-    return f"<h3>{escape(title)}</h3>" + table(head, cells, left=3)
+    return table(head, cells, left=3)
 
 
 def _placebos(study: StudyReport) -> str:
