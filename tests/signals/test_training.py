@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from counterpoise.config import Settings, SignalSettings
 from counterpoise.errors import NotEnoughData
 from counterpoise.features.engine import compute
+from counterpoise.market.assemble import build_timeline
+from counterpoise.market.lake import Lake
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals import labels
 from counterpoise.signals.forecasts import Forecasts
@@ -191,3 +194,19 @@ def test_a_history_too_short_says_what_to_do(timeline: Timeline) -> None:
 def test_round_trip_is_twice_half_maker_half_taker(timeline: Timeline) -> None:
     # Binance 2/5 bp, half of the order crosses half a spread of 0.5 bp: 2·(½·5.5 + ½·2) bp.
     np.testing.assert_allclose(round_trip_cost(timeline, SETTINGS), 7.5e-4, rtol=1e-12)
+
+
+def test_on_real_eth_the_machine_beats_har_and_har_beats_no_change(
+    real_data: Path, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.import_folder(real_data)
+    real = build_timeline(lake, end=datetime(2022, 1, 1, tzinfo=UTC))
+    features = compute(real)
+    alive = np.isfinite(features.values[24 * 400 :]).mean(axis=0)
+    assert (alive > 0.9).all(), dict(zip(features.names, alive, strict=True))
+    found = evaluate(real, forecast(real, Settings()), int(real.ts_ms[0]), int(real.ts_ms[-1]))
+    skill = found["volatility"]
+    assert skill["lightgbm"]["mae_ratio"] < skill["har"]["mae_ratio"] < 0.95
+    assert found["direction"]["auc"] > 0.52
+    assert found["funding"]["har"]["r2"] > found["funding"]["no_change"]["r2"] + 0.05

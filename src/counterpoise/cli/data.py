@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,11 @@ from counterpoise.cli.output import (
     progress_bar,
 )
 from counterpoise.config import load_settings
-from counterpoise.errors import RejectData
+from counterpoise.errors import NotEnoughData, RejectData
 from counterpoise.units import stamp
+
+if TYPE_CHECKING:
+    from counterpoise.market.lake import Lake
 
 commands = typer.Typer(help="Bring market data into the lake and inspect it.", no_args_is_help=True)
 app.add_typer(commands, name="data")
@@ -26,6 +29,19 @@ app.add_typer(commands, name="data")
 def _lake_path(lake: Path | None, config: Path | None) -> Path:
     overrides: dict[str, Any] = {} if lake is None else {"lake": lake}
     return load_settings(config, overrides).lake
+
+
+def _open(lake: Path | None, config: Path | None) -> "Lake":
+    """Lake of the settings; refuses one that holds nothing."""
+    from counterpoise.market.lake import Lake
+
+    store = Lake(_lake_path(lake, config))
+    if not store.datasets():
+        raise NotEnoughData(
+            f"the lake {store.path} holds no tables. Next: counterpoise data import DIR, "
+            "or name another lake with --lake."
+        )
+    return store
 
 
 def _span(first_ms: int, last_ms: int) -> str:
@@ -98,10 +114,9 @@ def import_(
 @commands.command()
 def info(lake: LakeOption = None, config: Config = None, json: Json = False) -> None:
     """List what the lake holds: tables, venues, spans, gaps, duplicates."""
-    from counterpoise.market.lake import Lake
     from counterpoise.market.quality import info as describe
 
-    found = describe(Lake(_lake_path(lake, config)))
+    found = describe(_open(lake, config))
     if json:
         print_json([asdict(one) for one in found])
         return
@@ -141,10 +156,9 @@ def info(lake: LakeOption = None, config: Config = None, json: Json = False) -> 
 @commands.command()
 def check(lake: LakeOption = None, config: Config = None, json: Json = False) -> None:
     """Report what is missing, doubtful or damaged, and how it is treated."""
-    from counterpoise.market.lake import Lake
     from counterpoise.market.quality import check as inspect
 
-    findings = inspect(Lake(_lake_path(lake, config)))
+    findings = inspect(_open(lake, config))
     damaged = any(one.severity == "error" for one in findings)
     if json:
         print_json([asdict(one) for one in findings])

@@ -156,7 +156,7 @@ def demo(
 
     settings = Settings(
         lake=out / f"lake-{seed}",
-        study={"burn_in_days": DEMO_BURN_IN_DAYS},  # type: ignore[arg-type]
+        study={"burn_in_days": DEMO_BURN_IN_DAYS},
     )
     Lake(settings.lake).write(generate(seed, days=DEMO_DAYS), synthetic=True)
     _run(settings, out, json=json)

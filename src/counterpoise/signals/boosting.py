@@ -54,10 +54,10 @@ class Recipe:
     stride: int
 
 
-# Chosen on 2020-01 to 2023-12 only; docs of the study name the trials.
-DIRECTION = Recipe("binary", 100, 0.03, 7, 200, 0.5, 10.0, 3)
+# Chosen on 2020-01 to 2023-12 by out-of-sample AUC and R², among 14 recipes each.
+DIRECTION = Recipe("binary", 100, 0.03, 7, 600, 0.5, 10.0, 1)
 HEDGE_PAYS = DIRECTION
-VOLATILITY = Recipe("regression", 150, 0.04, 15, 100, 0.5, 5.0, 3)
+VOLATILITY = Recipe("regression", 150, 0.04, 15, 300, 0.5, 5.0, 3)
 
 
 def _parameters(recipe: Recipe, seed: int, threads: int) -> dict[str, object]:

@@ -245,19 +245,24 @@ def forecast(
     )
 
 
-def _confidence(probability: Floats, score: Floats, outcome: Floats) -> dict[str, object]:
+def _known(value: float) -> float | None:
+    """None for NaN, which JSON does not have."""
+    return value if np.isfinite(value) else None
+
+
+def _confidence(probability: Floats, outcome: Floats) -> dict[str, object]:
     rows = np.isfinite(probability) & np.isfinite(outcome)
     if not rows.any():
         return {"count": 0}
-    probability, score, outcome = probability[rows], score[rows], outcome[rows]
+    probability, outcome = probability[rows], outcome[rows]
     curve = reliability_curve(probability, outcome)
+    parts = asdict(brier(probability, outcome))
     points = zip(curve.forecast, curve.observed, curve.count, strict=True)
     return {
         "count": int(rows.sum()),
         "base_rate": float(outcome.mean()),
-        "auc": auc(probability, outcome),
-        "auc_score": auc(score, outcome),
-        "brier": asdict(brier(probability, outcome)),
+        "auc": _known(auc(probability, outcome)),
+        "brier": {name: _known(value) for name, value in parts.items()},
         "bins": [
             {"forecast": float(p), "observed": float(o), "count": int(n)} for p, o, n in points
         ],
@@ -307,8 +312,9 @@ def evaluate(
     Returns
     -------
     dict
-        ``direction`` (and ``hedge_pays``): count, base rate, AUC of the calibrated and of the raw
-        score, Brier decomposition with skill and adaptive-bin ECE, reliability bins.
+        ``direction`` (and ``hedge_pays``): count, base rate, AUC of the calibrated confidence,
+        Brier decomposition with skill and adaptive-bin ECE, reliability bins; ``auc_score`` is
+        that of the direction score before calibration.
         ``volatility``: no change, HAR and LightGBM against log realised variance. ``funding``: no
         change, mean of the last two and HAR, one forecast per settlement. ``r2`` is one minus the
         variance of the error over that of the outcome: a constant ``bias`` (mean outcome minus
@@ -321,15 +327,14 @@ def evaluate(
         inside = (ts_ms >= start_ms) & (ts_ms + label.horizon_h * HOUR_MS <= end_ms)
         return np.where(inside, label.values, np.nan)
 
-    found: dict[str, object] = {
-        "direction": _confidence(
-            forecasts.p_up_4h, forecasts.direction_score, outcome(labels.direction(timeline))
-        )
-    }
+    up = outcome(labels.direction(timeline))
+    direction = _confidence(forecasts.p_up_4h, up)
+    scored = np.isfinite(up) & np.isfinite(forecasts.p_up_4h)
+    direction["auc_score"] = _known(auc(forecasts.direction_score[scored], up[scored]))
+    found: dict[str, object] = {"direction": direction}
     if settings is not None:
         pays = labels.hedge_pays(timeline, round_trip_cost(timeline, settings))
-        probability = forecasts.p_hedge_pays_4h
-        found["hedge_pays"] = _confidence(probability, probability, outcome(pays))
+        found["hedge_pays"] = _confidence(forecasts.p_hedge_pays_4h, outcome(pays))
     found["volatility"] = _skill(
         {
             "no_change": 2.0 * np.log(forecasts.rv_24h),

@@ -33,7 +33,7 @@ def trial_sentence(study: Study) -> str:
 
 def _part(metric: str, found: Difference, p: float) -> str:
     words, unit, _ = _WORDS[metric]
-    return f"{words} {100 * found.difference:+.2f} {unit}, p = {p:.3f}"
+    return f"{words} ({100 * found.difference:+.2f} {unit}, Holm p = {p:.3f})"
 
 
 def strongest_rule(study: Study) -> str:
@@ -49,36 +49,35 @@ def strongest_rule(study: Study) -> str:
 def verdict(study: Study) -> str:
     """Whether the recommended policy beats its matched static hedge and the best manual rule."""
     versus = study.compared[RECOMMENDED].versus
-    better, worse, open_ = [], [], []
+    better: list[str] = []
+    worse: list[str] = []
+    rest: list[str] = []
     for metric in PREREGISTERED:
         p = study.p_holm[RECOMMENDED, metric]
-        gain = versus[metric].difference > 0
-        words = _part(metric, versus[metric], p)
-        if p >= SIGNIFICANT:
-            open_.append(words)
-        elif gain == _WORDS[metric][2]:
-            better.append(words)
-        else:
-            worse.append(words)
+        gain = (versus[metric].difference > 0) == _WORDS[metric][2]
+        group = rest if p >= SIGNIFICANT else better if gain else worse
+        group.append(_part(metric, versus[metric], p))
     begin = from_ms(int(study.where.ts_ms[0])).date()
     end = from_ms(int(study.where.ts_ms[-1])).date()
-    head = f"From {begin} to {end}, hedging timed by forecast volatility"
-    if worse:
-        said = f"{head} was worse than a static hedge of the same mean size ({'; '.join(worse)})"
-        said += f", better on {'; '.join(better)}" if better else ""
-    elif better:
-        said = f"{head} beat a static hedge of the same mean size ({'; '.join(better)})"
+    said = [f"From {begin} to {end}, hedging timed by forecast volatility"]
+    if better:
+        said.append(f"beat a static hedge of the same mean size in {' and '.join(better)}")
+        said += [f"but was worse in {' and '.join(worse)}"] if worse else []
+    elif worse:
+        said.append(f"was worse than a static hedge of the same mean size in {' and '.join(worse)}")
     else:
-        said = f"{head} did not beat a static hedge of the same mean size"
-    if open_:
-        said += f", with no significant difference in {'; '.join(open_)}"
+        said.append("did not beat a static hedge of the same mean size")
+    if rest:
+        said.append(f"with no significant difference in {' and '.join(rest)}")
+    mean = versus["mean"]
+    more = "more" if mean.difference > 0 else "less"
+    said.append(f"earning {100 * abs(mean.difference):.2f} points a year {more} (p = {mean.p:.3f})")
     rule = strongest_rule(study)
     found = study.versus_rules[rule]["vol"]
     if found.p >= SIGNIFICANT:
         outcome = "is not distinguishable from"
     else:
         outcome = "has less volatility than" if found.difference < 0 else "has more volatility than"
-    return (
-        f"{said}; it {outcome} the strongest manual rule, {rule} "
-        f"({100 * found.difference:+.2f} points of volatility, p = {found.p:.3f}, exploratory)."
-    )
+    points = f"{100 * found.difference:+.2f} points, p = {found.p:.3f}"
+    said.append(f"and it {outcome} the strongest manual rule, {rule} ({points})")
+    return f"{said[0]} {', '.join(said[1:])}."
