@@ -121,7 +121,7 @@ class StudySettings(_Section):
     start: Moment | None = Field(None, description="first decision; default: first trustworthy")
     end: Moment | None = Field(None, description="last decision; default: end of the lake")
     burn_in_days: Annotated[int, Field(ge=0)] = Field(
-        578, description="history before the first compared day, unless start is given"
+        577, description="history before the first compared day, unless start is given"
     )
     draws: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
         10_000, description="draws of the stationary bootstrap"

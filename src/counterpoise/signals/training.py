@@ -5,7 +5,9 @@ at month starts from labels known by then. Cutting the timeline leaves all rows 
 they were, to the byte. What a forecast is worth in a hedge is not decided here.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,9 +59,7 @@ class _Run:
             )
         )
 
-    def boost(
-        self, label: Label, recipe: boosting.Recipe, split: Split, y: Floats
-    ) -> tuple[str, int] | None:
+    def boost(self, recipe: boosting.Recipe, split: Split, y: Floats) -> tuple[str, int] | None:
         """Model text for one split and its number of rows; None with too few of them."""
         X = self.features.values[split.train]
         rows = np.flatnonzero(np.isfinite(y[split.train]))
@@ -74,6 +74,23 @@ class _Run:
             folder=self.folder,
         )
         return text, len(rows)
+
+    def boost_all(
+        self,
+        recipe: boosting.Recipe,
+        todo: Sequence[Split],
+        target: Callable[[Split], Floats],
+    ) -> Iterator[tuple[str, int] | None]:
+        """Models of many splits in order, trained side by side; LightGBM frees the interpreter.
+
+        Each training uses one thread: its own threads would wait for each other at every split
+        of a tree, several times slower as soon as another process wants a core.
+        """
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
+            yield from pool.map(lambda split: self.boost(recipe, split, target(split)), todo)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def fold(self, label: Label, split: Split, rows: int) -> Fold:
         ts_ms = self.timeline.ts_ms
@@ -114,10 +131,10 @@ def _classify(
     probability = score.copy()
     folds = []
     todo = run.splits(label)
-    for i, split in enumerate(todo):
+    models = run.boost_all(recipe, todo, lambda _: label.values)
+    for i, (split, fitted) in enumerate(zip(todo, models, strict=True)):
         known = split.predict.start - label.horizon_h + 1
         calibrator = fit_calibrator(score[:known], label.values[:known], horizon_h=label.horizon_h)
-        fitted = run.boost(label, recipe, split, label.values)
         if fitted is not None:
             text, rows = fitted
             score[split.predict] = boosting.predict(text, run.features.values[split.predict])
@@ -142,9 +159,14 @@ def _volatility(run: _Run, label: Label) -> tuple[Floats, Floats, list[Fold]]:
     har, boosted = log_har.copy(), log_boosted.copy()
     folds = []
     todo = run.splits(label)
-    for i, split in enumerate(todo):
+
+    def linear(split: Split) -> Floats:
         coefficients = baselines.fit_linear(terms[split.train], y[split.train])
-        fitted = baselines.apply_linear(coefficients, terms)
+        return baselines.apply_linear(coefficients, terms)
+
+    models = run.boost_all(boosting.VOLATILITY, todo, lambda split: y - linear(split))
+    for i, (split, trained) in enumerate(zip(todo, models, strict=True)):
+        fitted = linear(split)
         residual = y - fitted
         log_har[split.predict] = fitted[split.predict]
         known = slice(0, split.predict.start - label.horizon_h + 1)
@@ -153,7 +175,6 @@ def _volatility(run: _Run, label: Label) -> tuple[Floats, Floats, list[Fold]]:
         errors = past if enough else residual[split.train]
         if np.isfinite(errors).any():
             har[split.predict] = np.exp(fitted[split.predict] / 2.0) * _smearing(errors)
-        trained = run.boost(label, boosting.VOLATILITY, split, residual)
         if trained is not None:
             text, rows = trained
             ahead = boosting.predict(text, run.features.values[split.predict])

@@ -152,9 +152,8 @@ def window(timeline: Timeline, forecasts: Forecasts, settings: Settings) -> tupl
     first = int(ready[0])
     if settings.study.start is None:
         burnt_in = int(timeline.ts_ms[0]) + settings.study.burn_in_days * DAY_MS
-        first = max(
-            first, int(midnights[np.searchsorted(timeline.ts_ms[midnights[:-1]], burnt_in)])
-        )
+        later = midnights[timeline.ts_ms[midnights] >= burnt_in]
+        first = max(first, int(later[0]) if len(later) else int(midnights[-1]))
     if settings.study.start is not None:
         wanted = to_ms(settings.study.start)
         if wanted < int(timeline.ts_ms[first]):
@@ -162,9 +161,8 @@ def window(timeline: Timeline, forecasts: Forecasts, settings: Settings) -> tupl
                 f"--from {stamp(wanted)} lies before the first out-of-sample forecast at "
                 f"{stamp(int(timeline.ts_ms[first]))}. Next: start there or later."
             )
-        first = int(
-            midnights[min(np.searchsorted(timeline.ts_ms[midnights], wanted), len(midnights) - 1)]
-        )
+        later = midnights[timeline.ts_ms[midnights] >= wanted]
+        first = int(later[0]) if len(later) else int(midnights[-1])
     last = int(midnights[-1]) + 1
     days = (last - 1 - first) // 24
     if days < FEWEST_DAYS:

@@ -10,7 +10,7 @@ SIGNIFICANT = 0.05
 _WORDS = {
     "vol": ("volatility", "points a year", False),
     "cvar95": ("mean loss on the worst 5 % of days", "points", False),
-    "ce20": ("certainty equivalent (λ = 20)", "points a year", True),
+    "ce20": ("certainty equivalent at λ = 20", "points a year", True),
 }
 
 
@@ -37,13 +37,13 @@ def _part(metric: str, found: Difference, p: float) -> str:
 
 
 def strongest_rule(study: Study) -> str:
-    """Manual rule that saves most volatility against its own matched static hedge."""
+    """Manual rule that gains most certainty equivalent against its own matched static hedge."""
     rules = {
-        name: one.versus["vol"].difference
+        name: one.versus["ce20"].difference
         for name, one in study.compared.items()
         if one.policy.family == "manual" and one.versus
     }
-    return min(rules, key=lambda name: rules[name])
+    return max(rules, key=lambda name: rules[name])
 
 
 def verdict(study: Study) -> str:
@@ -73,11 +73,11 @@ def verdict(study: Study) -> str:
     more = "more" if mean.difference > 0 else "less"
     said.append(f"earning {100 * abs(mean.difference):.2f} points a year {more} (p = {mean.p:.3f})")
     rule = strongest_rule(study)
-    found = study.versus_rules[rule]["vol"]
+    found = study.versus_rules[rule]["ce20"]
     if found.p >= SIGNIFICANT:
         outcome = "is not distinguishable from"
     else:
-        outcome = "has less volatility than" if found.difference < 0 else "has more volatility than"
-    points = f"{100 * found.difference:+.2f} points, p = {found.p:.3f}"
+        outcome = "is better than" if found.difference > 0 else "is worse than"
+    points = f"{100 * found.difference:+.2f} points of certainty equivalent, p = {found.p:.3f}"
     said.append(f"and it {outcome} the strongest manual rule, {rule} ({points})")
     return f"{said[0]} {', '.join(said[1:])}."
