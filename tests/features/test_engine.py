@@ -12,7 +12,7 @@ from counterpoise.features.catalog import FEATURES, Memory
 from counterpoise.features.engine import Live, column, compute, seen_settlements
 from counterpoise.features.recursions import log_realised_volatility
 from counterpoise.market.timeline import Timeline
-from random_timeline import cut, random_timeline
+from tests.random_timeline import cut, random_timeline
 
 SMALL = random_timeline(900, seed=1, gap_share=0.02)
 HISTORY = compute(SMALL)

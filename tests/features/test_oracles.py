@@ -9,7 +9,7 @@ import pytest
 from counterpoise.features.catalog import FEATURES
 from counterpoise.features.engine import compute
 from counterpoise.market.timeline import Timeline
-from random_timeline import random_timeline
+from tests.random_timeline import random_timeline
 
 TIMELINE = random_timeline(1100, seed=3, gap_share=0.01)
 MATRIX = compute(TIMELINE)

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from small_tables import bars, settlements
 
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import MACRO, DatasetKey
+from tests.market.small_tables import bars, settlements
 
 
 @pytest.fixture

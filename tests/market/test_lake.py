@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from small_tables import MIDNIGHT, bars, settlements
 
 from counterpoise.errors import FixConfig, NotEnoughData, RejectData, RetryLater
 from counterpoise.market import lake as lake_module
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
+from tests.market.small_tables import MIDNIGHT, bars, settlements
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
 FUNDING = DatasetKey("funding", "binance", "ETHUSDT", "8h")

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from small_tables import bars, settlements
 
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import VALIDATORS, DatasetKey
 from counterpoise.market.quality import check, info
 from counterpoise.units import to_ms
+from tests.market.small_tables import bars, settlements
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
 PERP = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tables import MIDNIGHT, bars, settlements
 
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.market.settlement import settlement_interval_h
 from counterpoise.market.tables import SPECS, interval_ms, validate
+from tests.market.small_tables import MIDNIGHT, bars, settlements
 
 SPOT, FUNDING = SPECS["spot_bars"], SPECS["funding"]
 

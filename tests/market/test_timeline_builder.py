@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from small_tables import MIDNIGHT, bars, settlements
 
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.market.assemble import base_asset, build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import MACRO, ONCHAIN, VALIDATORS, DatasetKey
 from counterpoise.units import HOUR_MS, to_ms
+from tests.market.small_tables import MIDNIGHT, bars, settlements
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
 PERP = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")

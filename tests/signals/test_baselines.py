@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from counterpoise.features.engine import compute
 from counterpoise.signals import baselines
 from counterpoise.signals.walkforward import Split
-from random_timeline import cut, random_timeline
+from tests.random_timeline import cut, random_timeline
 
 SMALL = random_timeline(900, seed=4)
 

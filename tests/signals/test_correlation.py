@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals.correlation import daily_changes, funding_correlation
 from counterpoise.units import DAY_MS
-from random_timeline import START_MS, cut, random_timeline
+from tests.random_timeline import START_MS, cut, random_timeline
 
 SMALL = random_timeline(24 * 90, seed=6)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals import labels
 from counterpoise.signals.labels import Label
-from random_timeline import cut, random_timeline
+from tests.random_timeline import cut, random_timeline
 
 SMALL = random_timeline(400, seed=8, gap_share=0.03)
 COST = np.full(400, 0.0008)

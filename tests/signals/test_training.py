@@ -17,7 +17,7 @@ from counterpoise.market.timeline import Timeline
 from counterpoise.signals import labels
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.signals.training import evaluate, forecast, round_trip_cost
-from random_timeline import cut, random_timeline
+from tests.random_timeline import cut, random_timeline
 
 SETTINGS = Settings(signals=SignalSettings(min_train_days=60))
 NUMBERS = [

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import simulate as slow_simulate
 
 from counterpoise.decision.step import Limits, Reason
 from counterpoise.simulation.kernel import (
@@ -16,6 +15,7 @@ from counterpoise.simulation.kernel import (
     run,
 )
 from counterpoise.venues.contract import VenueRules
+from tests.simulation.oracle import simulate as slow_simulate
 
 TIERS = [
     [(50_000.0, 0.004, 0.0), (600_000.0, 0.005, 50.0), (1e12, 0.05, 27_050.0)],

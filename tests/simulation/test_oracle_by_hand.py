@@ -7,7 +7,8 @@ nothing about the compiled simulator.
 import math
 
 import pytest
-from oracle import OracleResult, simulate
+
+from tests.simulation.oracle import OracleResult, simulate
 
 NAN = math.nan
 ONE_PER_100_000_AN_HOUR = 0.0876  # capital cost a year: 0.0876 / 8760 = 1e-5 an hour

@@ -143,6 +143,7 @@ def make_report(*, synthetic: bool = False, verdict: str = "", title: str = "") 
             for name, (_, label) in RATIOS.items()
         ),
         versus_matched=tuple(versus),
+        versus_rules=tuple(versus),
         by_year=tuple(years),
         reliability=Reliability("spot closes higher in 4 h", bins, 0.2481, 0.0123, 0.555),
         skill=(

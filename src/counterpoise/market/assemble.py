@@ -252,9 +252,9 @@ def _venue_columns(
     perp = Bars(raw.open, high, low, raw.close, raw.volume)
     for suspect in suspects:
         notes.lines.append(
-            f"{source.venue} perpetual {suspect.column} {suspect.value:g} at "
-            f"{stamp(suspect.ts_ms)} lies more than {SUSPECT_SHARE:.0%} outside the spot bar "
-            f"(bound {suspect.bound:g}): {suspect.treatment}"
+            f"{source.venue} perpetual {suspect.column} {suspect.value:g} of the bar that opened "
+            f"{stamp(suspect.ts_ms - HOUR_MS)} lies more than {SUSPECT_SHARE:.0%} outside the spot "
+            f"bar (bound {suspect.bound:g}): {suspect.treatment}"
         )
     settled, settlement_mark, last, interval_h = _funding(source, ts_ms, notes)
     return _VenueColumns(perp, mark_high, settled, settlement_mark, last, interval_h, suspects)

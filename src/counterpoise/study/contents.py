@@ -28,9 +28,9 @@ class PolicyRow:
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """A policy minus its matched static hedge in one metric of ``inference.BOOTSTRAPPED``.
+    """A difference in one metric of ``inference.BOOTSTRAPPED``, with its interval.
 
-    ``p_holm`` is NaN where the comparison was not pre-registered.
+    ``p_holm`` is adjusted over the registered metrics, or over all exploratory comparisons.
     """
 
     policy: str
@@ -168,6 +168,8 @@ class StudyReport:
         Values that were seen and not believed.
     policies : tuple of PolicyRow
         In the order of the page; the first six are visible in the plots at the start.
+    versus_rules : tuple of DifferenceRow
+        Recommended policy minus the manual rule named in ``policy``; all exploratory.
     days : datetime64[D] (D,)
         The days of all series.
     spot : float64 (D,)
@@ -187,6 +189,7 @@ class StudyReport:
     suspects: tuple[Suspect, ...]
     policies: tuple[PolicyRow, ...]
     versus_matched: tuple[DifferenceRow, ...]
+    versus_rules: tuple[DifferenceRow, ...]
     by_year: tuple[YearRow, ...]
     reliability: Reliability | None
     skill: tuple[SkillRow, ...]
@@ -205,6 +208,7 @@ class StudyReport:
             raise ValueError(f"acted_on {self.acted_on!r} is not among the policies {names}")
         spoken = {
             *(row.policy for row in self.versus_matched),
+            *(row.policy for row in self.versus_rules),
             *(row.policy for row in self.by_year),
             *(row.policy for row in self.capital),
             *(line.policy for line in self.series),

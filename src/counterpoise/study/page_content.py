@@ -143,6 +143,13 @@ def page_of(study: Study) -> StudyReport:
             for name, one in compared.items()
             for metric, found in one.versus.items()
         ),
+        versus_rules=tuple(
+            DifferenceRow(
+                name, metric, one.difference, one.low, one.high, one.p, float("nan"), False
+            )
+            for name, found in study.versus_rules.items()
+            for metric, one in found.items()
+        ),
         by_year=tuple(row for name, one in compared.items() for row in _years(name, one)),
         reliability=_reliability(study.skill),
         skill=_skill(study.skill),

@@ -21,7 +21,7 @@ from counterpoise.study.contents import (
     YearRow,
 )
 from counterpoise.study.page import escape, number, p_value, paragraph, percent, section, table
-from counterpoise.units import stamp
+from counterpoise.units import HOUR_MS, stamp
 
 __all__ = [
     "CapitalRow",
@@ -191,6 +191,32 @@ def _differences(study: StudyReport, rows: list[DifferenceRow]) -> str:
     return table(head, cells, left=3)
 
 
+def _p(value: float) -> str:
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _rules(study: StudyReport) -> str:
+    metrics = ("vol", "cvar95", "ce20", "mean")
+    found = {(row.policy, row.metric): row for row in study.versus_rules}
+    rows = [
+        [
+            _swatch(study, rule),
+            *(
+                f"{percent(one.difference, sign=True)} ({_p(one.p)})"
+                for one in (found[rule, metric] for metric in metrics)
+            ),
+        ]
+        for rule in dict.fromkeys(row.policy for row in study.versus_rules)
+    ]
+    head = ["Recommended policy minus", *(plots.COMPARED[metric][0] for metric in metrics)]
+    return paragraph(
+        "Both at their own mean ratio, so a rule that hedges more also carries less risk. "
+        "Exploratory: p-values are not adjusted.",
+        "note",
+    ) + table(head, rows)
+
+
 def _placebos(study: StudyReport) -> str:
     rows = [
         [
@@ -293,7 +319,7 @@ def _treatment(study: StudyReport) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in study.notes)
     rows = [
         [
-            stamp(suspect.ts_ms),
+            stamp(suspect.ts_ms - HOUR_MS),
             escape(suspect.venue),
             escape(suspect.column),
             escape(suspect.treatment),
@@ -357,6 +383,7 @@ def render(study: StudyReport) -> str:
                     _policies(study, _HEADLINE, labels=True),
                 ),
                 section("Against the matched static hedge", _versus(study)),
+                section("Against the manual rules", _rules(study)) if study.versus_rules else "",
                 section("Placebos", _placebos(study)) if study.placebos else "",
                 section("Equity", page.figure(plots.equity(study), "equity")),
                 section("Hedge ratio", page.figure(plots.ratio_over_price(study), "ratio")),
