@@ -26,6 +26,7 @@ class Trials:
 
 LEDGER: tuple[Trials, ...] = (
     Trials("design research: policies, forecasts and rules", 260, "2025-06-30"),
+    Trials("recipes of the direction, hedge-value and volatility models", 30, "2023-12-31"),
     Trials("reference and band of volatility timing", 48, "2023-12-31"),
 )
 
