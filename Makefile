@@ -21,7 +21,7 @@ test-long: $(STAMP)
 	COUNTERPOISE_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(STAMP)
-	$(BIN)/python tests/benchmarks/bench.py
+	$(BIN)/python -m tests.benchmarks.bench
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

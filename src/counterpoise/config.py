@@ -19,9 +19,9 @@ from pydantic_settings import (
 )
 
 from counterpoise.errors import FixConfig
+from counterpoise.units import Collateral
 
 Reading = Literal["literal", "bearish", "hedge_value"]
-Collateral = Literal["usdt", "eth", "coin-margined"]
 
 
 def _as_utc(moment: datetime) -> datetime:

@@ -1,16 +1,20 @@
-"""Words for time and rates that every house shares.
+"""Words for time, rates and margin that every house shares.
 
 Time in tables is UTC; inside arrays it is ``int64`` milliseconds since the epoch. Annual figures
 use 365 days because ETH trades every day.
 """
 
 from datetime import UTC, datetime
+from typing import Literal
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 HOURS_PER_YEAR = 365 * 24
 DAYS_PER_YEAR = 365
 BPS = 1e-4
+
+#: What margins a short: USDT, ETH in a multi-asset account, or ETH under an inverse contract.
+Collateral = Literal["usdt", "eth", "coin-margined"]
 
 
 def to_ms(moment: datetime) -> int:

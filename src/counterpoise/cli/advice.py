@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from counterpoise.cli import app
+from counterpoise.cli.app import app
 from counterpoise.cli.output import (
     Config,
     Json,
@@ -14,8 +14,7 @@ from counterpoise.cli.output import (
     print_table,
     progress_bar,
 )
-from counterpoise.config import Collateral, load_settings
-from counterpoise.units import stamp
+from counterpoise.units import Collateral, stamp
 
 STALE_AFTER_H = 2.0
 
@@ -93,6 +92,8 @@ def now(
     json: Json = False,
 ) -> None:
     """What to do now: formula, recommended policy, full hedge and where you stand."""
+    from counterpoise.config import load_settings
+
     overrides: dict[str, Any] = {}
     if exposure is not None:
         overrides["exposure"] = {"eth": exposure}
@@ -185,7 +186,14 @@ def now(
     )
     for row in advised.rows:
         typer.echo(f"{'→' if row.acted_on else ' '} {row.policy}: {row.because}")
+    margined = settings.capital.collateral
     typer.echo(
-        f"Margin in {settings.capital.collateral} at {settings.capital.leverage:g}× leverage. "
+        f"Margin in {margined} at {settings.capital.leverage:g}× leverage. "
         "→ marks the policy acted on (hedge.policy)."
     )
+    if margined == "coin-margined":
+        typer.echo(
+            "Coin-margined: sizes are ETH at this price (the contract is for a fixed USD amount, "
+            "so they drift with it), funding is that of the linear contract, and tiers above "
+            "2,000 ETH are assumed: ask the venue."
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.cli import app
+from counterpoise.cli.app import app
 from counterpoise.cli.output import (
     Config,
     Json,
@@ -15,7 +15,6 @@ from counterpoise.cli.output import (
     print_table,
     progress_bar,
 )
-from counterpoise.config import load_settings
 from counterpoise.errors import NotEnoughData, RejectData
 from counterpoise.units import stamp
 
@@ -27,6 +26,8 @@ app.add_typer(commands, name="data")
 
 
 def _lake_path(lake: Path | None, config: Path | None) -> Path:
+    from counterpoise.config import load_settings
+
     overrides: dict[str, Any] = {} if lake is None else {"lake": lake}
     return load_settings(config, overrides).lake
 

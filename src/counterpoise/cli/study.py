@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.cli import app
+from counterpoise.cli.app import app
 from counterpoise.cli.output import (
     Config,
     Json,
@@ -16,7 +16,9 @@ from counterpoise.cli.output import (
     print_table,
     progress_bar,
 )
-from counterpoise.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from counterpoise.config import Settings
 
 #: The demo's market: years enough to train on one and compare the rest.
 DEMO_SEED, DEMO_DAYS, DEMO_BURN_IN_DAYS = 20, 1_000, 400
@@ -36,7 +38,7 @@ _COLUMNS = (
 )
 
 
-def _run(settings: Settings, out: Path, *, json: bool) -> None:
+def _run(settings: "Settings", out: Path, *, json: bool) -> None:
     """Run a study on the lake of the settings and print what it found."""
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake
@@ -133,6 +135,8 @@ def study(
     json: Json = False,
 ) -> None:
     """Compare every policy on the lake's history and write the report."""
+    from counterpoise.config import load_settings
+
     overrides: dict[str, Any] = {}
     span = {"start": begin, "end": end}
     if begin is not None or end is not None:
@@ -151,6 +155,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Run the study on an embedded synthetic market: proves plumbing, not edge."""
+    from counterpoise.config import Settings
     from counterpoise.market.lake import Lake
     from counterpoise.market.synthetic import generate
 

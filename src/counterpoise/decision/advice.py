@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.config import Collateral, Settings
+from counterpoise.config import Settings
 from counterpoise.decision.step import REASON_TEXT, Limits, Reason, decide, initial_state
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Situation, one_way_cost, policies
+from counterpoise.hedging.volatility_rule import reference_volatility
 from counterpoise.market.timeline import Timeline
 from counterpoise.risk.margin import (
     liquidation_price_eth_collateral,
@@ -20,6 +21,7 @@ from counterpoise.risk.margin import (
     liquidation_price_linear,
 )
 from counterpoise.signals.forecasts import Forecasts
+from counterpoise.units import Collateral
 from counterpoise.venues import Contract, contract_at
 from counterpoise.venues.contract import stack
 
@@ -172,17 +174,20 @@ def _because(name: str, inputs: dict[str, float], target: float, reasons: Reason
         "formula_hedge_value": ("P(hedge pays) over 4 h", inputs["p_hedge_pays_4h"]),
     }
     volatility = {
-        "volatility_timed": ("forecast for 24 h (LightGBM)", inputs["vol_24h"]),
-        "volatility_har": ("forecast for 24 h (HAR)", inputs["vol_24h_har"]),
-        "manual_vol_24h": ("of the last 24 h", inputs["rv_24h"]),
-        "manual_vol_7d": ("of the last 7 days", inputs["rv_168h"]),
+        "volatility_timed": ("forecast for 24 h (LightGBM)", "vol_24h"),
+        "volatility_har": ("forecast for 24 h (HAR)", "vol_24h_har"),
+        "manual_vol_24h": ("of the last 24 h", "rv_24h"),
+        "manual_vol_7d": ("of the last 7 days", "rv_168h"),
     }
     if name in confidence:
         words, value = confidence[name]
         return f"C = {words} = {value:.2f} and ρ = {inputs['rho']:+.2f} give S/L = {target:.1%}"
     if name in volatility:
-        words, value = volatility[name]
-        return f"volatility {words} is {value:.0%} a year, so {1 - target:.0%} may stay unhedged"
+        words, key = volatility[name]
+        return (
+            f"volatility {words} is {inputs[key]:.0%} a year against {inputs[f'{key}_usual']:.0%} "
+            f"usually, so {1 - target:.0%} may stay unhedged"
+        )
     if name == "full":
         return "every coin is hedged; what is left is basis, funding and cost"
     return f"its rule asks for {target:.1%} now"
@@ -250,6 +255,9 @@ def advise(
             "funding_next",
         )
     }
+    for name in ("vol_24h", "vol_24h_har", "rv_24h", "rv_168h"):
+        usual = reference_volatility(getattr(forecasts, name)[: t + 1])[-1]
+        inputs[f"{name}_usual"] = float(usual)
     last_rate = float(timeline.funding_last[t, 0])
     per_day = 24.0 / float(timeline.funding_interval_h[t, 0])
     inputs["funding_last"] = last_rate
