@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -68,7 +69,7 @@ def test_ratio_speaks_json() -> None:
         (("now", "--lake", "no-such-lake"), 5, "no-such-lake"),
         (("data", "info", "--lake", "no-such-lake"), 5, "no-such-lake"),
         (("data", "import", "no-such-folder", "--lake", "x"), 3, "no-such-folder"),
-        (("now", "--policy", "magic"), 5, "lake"),
+        (("now", "--policy", "magic"), 3, "policy = 'magic'"),
     ],
 )
 def test_what_cannot_be_done_ends_with_a_code_and_one_line(
@@ -239,14 +240,43 @@ def test_results_hold_every_documented_number(studied: Path) -> None:
 
 
 @pytest.mark.xdist_group("studied")
-def test_every_path_adds_up_to_its_policy(studied: Path) -> None:
+def test_every_path_adds_up_from_prices_positions_and_settlements(studied: Path) -> None:
+    """P&L recomputed from the lake and the positions alone equals what the path says."""
+    from counterpoise.market.assemble import build_timeline
+    from counterpoise.market.lake import Lake
+
     found = json.loads((studied / "out" / "results.json").read_text(encoding="utf-8"))
-    parts = ("delta", "basis", "funding", "fees", "slippage", "capital", "liquidation")
+    timeline = build_timeline(Lake(studied / "lake"))
     for name in found["policies"]:
         path = pl.read_parquet(studied / "out" / "paths" / f"{name}.parquet")
-        total = path.select(pl.sum_horizontal([f"{part}_usd" for part in parts])).to_series()
-        assert (total - path["pnl_usd"]).abs().max() < 1e-6
         assert path["ts"].diff().drop_nulls().unique().to_list() == [timedelta(hours=1)]
+        first = int(np.searchsorted(timeline.ts_ms, path["ts"].dt.epoch("ms")[0]))
+        span = slice(first, first + len(path))
+        spot, perp = timeline.spot.close[span], timeline.perp.close[span, 0]
+        short = path["short_eth_binance"].to_numpy()
+        rows = np.flatnonzero(np.isfinite(spot) & np.isfinite(perp))
+        before, after = rows[:-1], rows[1:]
+        held = short[after - 1]
+        coins = path["exposure_eth"].to_numpy()[after - 1]
+        prices = (coins * (spot[after] - spot[before]) - held * (perp[after] - perp[before])).sum()
+        settled, mark = timeline.funding_settled[span, 0], timeline.funding_mark[span, 0]
+        last = perp[
+            np.maximum.accumulate(np.where(np.isfinite(spot * perp), np.arange(len(perp)), 0))
+        ]
+        paid_at = np.where(np.isfinite(mark), mark, last)
+        into = np.concatenate([[0.0], short[:-1]])
+        funding = np.nansum(into * paid_at * settled)
+        traded = np.abs(np.diff(short, prepend=0.0))
+        np.testing.assert_allclose(traded, path["traded_eth"], atol=1e-9)
+        fees = -(traded * np.nan_to_num(perp)).sum() * (0.5 * 5e-4 + 0.5 * 2e-4)
+        posted = path["collateral_usd_binance"].to_numpy()[:-1]
+        capital = -0.04 / 8760 * np.maximum(posted, 0).sum()
+        assert path["fees_usd"].sum() == pytest.approx(fees, abs=1e-6)
+        assert path["funding_usd"].sum() == pytest.approx(funding, abs=1e-6)
+        assert path["capital_usd"].sum() == pytest.approx(capital, abs=1e-6)
+        assert path["liquidation_usd"].sum() == 0
+        whole = prices + funding + fees + capital + path["slippage_usd"].sum()
+        assert path["pnl_usd"].sum() == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.xdist_group("studied")
@@ -290,6 +320,7 @@ def test_now_shows_formula_recommended_full_and_where_i_stand(
     assert found["stale"] is True
     step = 0.001 / 20_000
     for row in rows.values():
+        assert row["margin"]["warnings"] == []
         assert row["lo"] <= row["target_ratio"] + step
         assert row["target_ratio"] <= row["hi"] + step
         assert row["because"].endswith(".")
@@ -316,6 +347,10 @@ def test_the_formula_is_one_key_away(studied: Path) -> None:
 
 @pytest.mark.xdist_group("studied")
 def test_an_unknown_policy_is_refused_with_the_known_ones(studied: Path) -> None:
-    done = command("now", "--config", str(studied / "mine.toml"), "--policy", "volatility_time")
-    assert done.returncode == 3
-    assert "use 'volatility_timed'" in done.stderr
+    named = {"COUNTERPOISE_HEDGE__POLICY": "volatility_time"}
+    for name in ("now", "study"):
+        out = ("--out", str(studied / "never")) if name == "study" else ()
+        done = command(name, "--config", str(studied / "mine.toml"), *out, **named)
+        assert done.returncode == 3
+        assert "use 'volatility_timed'" in done.stderr
+    assert not (studied / "never").exists()

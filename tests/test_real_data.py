@@ -77,19 +77,19 @@ def test_nothing_is_liquidated_at_the_default_leverage(world: World) -> None:
     assert sum(one.path.liquidations for one in world.study.compared.values()) == 0
 
 
-def test_attribution_adds_up_on_every_path(world: World) -> None:
-    for one in world.study.compared.values():
-        path = one.path
-        held = path.short_eth[:-1, 0]
-        spot, perp = world.study.where.market.spot, world.study.where.market.perp[:, 0]
-        known = np.isfinite(spot) & np.isfinite(perp)
-        assert known[0]
-        # A gap holds position and price; wealth is counted between hours that have prices.
-        rows = np.flatnonzero(known)
-        wealth = (path.exposure_eth[rows[:-1]] * np.diff(spot[rows])).sum()
-        wealth -= (held[rows[1:] - 1] * np.diff(perp[rows])).sum()
-        rest = path.pnl[:, 2:6].sum()
-        assert path.total.sum() == pytest.approx(wealth + rest, abs=1e-5)
+def test_a_day_is_a_day(world: World) -> None:
+    """The first day begins with the first decision: no day of one tick, none before the window."""
+    full = world.study.compared["full"]
+    assert len(full.daily.ts_ms) == 1430
+    assert min(full.years) == 2021
+    assert min(row["vol"] for row in full.years.values()) > 0
+
+
+def test_volatility_timing_is_split_where_choices_stopped_seeing_data(world: World) -> None:
+    selection, holdout = world.study.periods
+    assert (selection.name, holdout.name) == ("selection", "holdout")
+    assert stamp(holdout.first_ms) == "2024-01-01 00:00"
+    assert selection.days + holdout.days == 1430
 
 
 def test_forecasts_are_better_than_their_baselines_out_of_sample(world: World) -> None:

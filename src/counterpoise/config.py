@@ -120,8 +120,16 @@ class StudySettings(_Section):
 
     start: Moment | None = Field(None, description="first decision; default: first trustworthy")
     end: Moment | None = Field(None, description="last decision; default: end of the lake")
+    holdout_start: Moment = Field(
+        datetime(2024, 1, 1, tzinfo=UTC),
+        description="choices were made on data before this moment; later days are the holdout",
+    )
     burn_in_days: Annotated[int, Field(ge=0)] = Field(
-        577, description="history before the first compared day, unless start is given"
+        577,
+        description=(
+            "days of history before the first compared day; 577 gives the registered window "
+            "2021-08-01 on history from 2020-01-01"
+        ),
     )
     draws: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
         10_000, description="draws of the stationary bootstrap"

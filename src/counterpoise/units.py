@@ -4,8 +4,9 @@ Time in tables is UTC; inside arrays it is ``int64`` milliseconds since the epoc
 use 365 days because ETH trades every day.
 """
 
+import math
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -48,3 +49,20 @@ def stamp(ts_ms: int) -> str:
     '2020-01-01 00:00'
     """
     return from_ms(ts_ms).strftime("%Y-%m-%d %H:%M")
+
+
+def json_ready(value: Any) -> Any:
+    """Same value with NaN and infinities as null and -0 as 0, which JSON can say.
+
+    Examples
+    --------
+    >>> json_ready({"a": (1.0, float("nan"), -0.0)})
+    {'a': [1.0, None, 0.0]}
+    """
+    if isinstance(value, dict):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float):
+        return float(value) + 0.0 if math.isfinite(value) else None
+    return value

@@ -9,11 +9,11 @@ from counterpoise.config import Settings, load_settings
 from counterpoise.hedging import Situation, policies
 from counterpoise.hedging.confidence_formula import target_variance_per_year
 from counterpoise.hedging.manual import usd_notional_ratio
-from counterpoise.hedging.policy import one_way_cost
 from counterpoise.hedging.volatility_rule import reference_volatility
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.units import DAY_MS, from_ms
 from counterpoise.venues import contract_at
+from counterpoise.venues.costs import one_way_cost, order_cost
 from tests.random_timeline import cut, random_timeline
 
 HOURS = 24 * 200
@@ -26,7 +26,7 @@ def random_forecasts(hours: int, ts_ms: np.ndarray, seed: int = 0) -> Forecasts:
     def holed(values: np.ndarray) -> np.ndarray:
         values = values.copy()
         values[:500] = np.nan
-        values[2_000:2_010] = np.nan
+        values[2_000:2_060] = np.nan
         return values
 
     volatility = 0.6 * np.exp(0.3 * rng.normal(size=hours))
@@ -40,12 +40,24 @@ def random_forecasts(hours: int, ts_ms: np.ndarray, seed: int = 0) -> Forecasts:
     return Forecasts(ts_ms=ts_ms, **given)
 
 
-@pytest.fixture(scope="module")
-def situation() -> Situation:
-    timeline = random_timeline(HOURS, gap_share=0.01)
+def random_situation(gap_share: float) -> Situation:
+    """A market and forecasts without information."""
+    timeline = random_timeline(HOURS, gap_share=gap_share)
     return Situation(
         timeline, random_forecasts(HOURS, timeline.ts_ms), load_settings(), one_way_cost=3.75e-4
     )
+
+
+@pytest.fixture(scope="module")
+def situation() -> Situation:
+    """With gaps."""
+    return random_situation(0.01)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Situation:
+    """Without gaps: a missing midnight bar would move a decision to the hour after it."""
+    return random_situation(0.0)
 
 
 def shortened(situation: Situation, hours: int) -> Situation:
@@ -75,7 +87,7 @@ def test_an_intent_is_a_band_inside_the_cap(name: str, situation: Situation) -> 
 def test_a_policy_sees_no_future(name: str, hours: int, situation: Situation) -> None:
     whole = policies[name].build(situation)
     part = policies[name].build(shortened(situation, hours))
-    for column in ("lo", "hi", "to_lo", "to_hi", "urgency"):
+    for column in ("lo", "hi", "to_lo", "to_hi", "urgency", "target"):
         assert getattr(whole, column)[:hours].tobytes() == getattr(part, column).tobytes(), column
 
 
@@ -93,7 +105,7 @@ def test_static_policies_ask_for_one_ratio_for_ever(
 def test_a_missing_signal_is_an_unknown_intent_not_a_zero(name: str, situation: Situation) -> None:
     intent = policies[name].build(situation)
     assert np.isnan(intent.lo[:500]).all()
-    assert np.isnan(intent.lo[2_000:2_010]).all()
+    assert np.isnan(intent.lo[2_016:2_040]).all()
 
 
 def test_a_usd_hedge_covers_fewer_coins_as_the_price_rises(situation: Situation) -> None:
@@ -106,19 +118,41 @@ def test_a_usd_hedge_covers_fewer_coins_as_the_price_rises(situation: Situation)
         np.testing.assert_allclose(notional, 0.8 * spot[rows[0]])
 
 
-def test_calendar_hedges_only_on_mondays_at_midnight(situation: Situation) -> None:
-    intent = policies["calendar"].build(situation)
-    bound = np.flatnonzero(intent.lo == intent.hi)
-    moments = [from_ms(int(situation.timeline.ts_ms[row])) for row in bound]
+def test_calendar_changes_its_mind_only_on_mondays_at_midnight(whole: Situation) -> None:
+    intent = policies["calendar"].build(whole)
+    changed = np.flatnonzero(np.diff(intent.lo) != 0) + 1
+    moments = [from_ms(int(whole.timeline.ts_ms[row])) for row in changed]
     assert {(moment.weekday(), moment.hour) for moment in moments} == {(0, 0)}
     assert len(moments) >= HOURS // 24 // 7 - 2
+
+
+def test_daily_rules_change_their_mind_only_at_midnight(whole: Situation) -> None:
+    for name in ("static_usd", "volatility_timed", "manual_vol_24h"):
+        intent = policies[name].build(whole)
+        known = np.isfinite(intent.lo[1:]) & np.isfinite(intent.lo[:-1])
+        changed = np.flatnonzero(known & (np.diff(intent.lo) != 0)) + 1
+        hours = {from_ms(int(whole.timeline.ts_ms[row])).hour for row in changed}
+        assert hours <= {0}, name
+
+
+def test_every_manual_rule_hedges_from_the_first_hour(situation: Situation) -> None:
+    for name in ("static_eth", "static_usd", "calendar", "threshold"):
+        intent = policies[name].build(situation)
+        assert (intent.lo[24 * 9 :] > 0).all() or np.nanmin(intent.lo[24 * 9 :]) > 0, name
+
+
+def test_minimum_variance_goes_to_its_estimate_not_to_the_edge(situation: Situation) -> None:
+    intent = policies["minimum_variance"].build(situation)
+    known = np.isfinite(intent.target)
+    capped = np.clip(intent.target[known], 0, 1)
+    np.testing.assert_array_equal(intent.to_lo[known], capped)
 
 
 def test_more_expected_volatility_leaves_less_unhedged(situation: Situation) -> None:
     forecasts = situation.forecasts
     calm = policies["volatility_timed"].build(situation)
     doubled = forecasts.vol_24h.copy()
-    doubled[3_000:] *= 2
+    doubled[3_000:] *= 2  # from a midnight on
     wild = policies["volatility_timed"].build(
         replace(situation, forecasts=replace(forecasts, vol_24h=doubled))
     )
@@ -127,11 +161,34 @@ def test_more_expected_volatility_leaves_less_unhedged(situation: Situation) -> 
     assert wild.lo[3_000:3_100][known].mean() > calm.lo[3_000:3_100][known].mean() + 0.05
 
 
-def test_reference_volatility_keeps_the_mean_unhedged_share_at_the_users_own() -> None:
-    rng = np.random.default_rng(2)
-    volatility = 0.7 * np.exp(0.4 * rng.normal(size=20_000))
-    reference = reference_volatility(volatility)
-    assert (0.2 * reference / volatility)[1_000:].mean() == pytest.approx(0.2, rel=0.01)
+def test_reference_volatility_is_the_median_of_the_days_so_far() -> None:
+    days = np.repeat([10, 11, 12], 3)
+    daily = np.repeat([0.5, np.nan, 0.9], 3)
+    np.testing.assert_allclose(reference_volatility(daily, days), [0.5] * 3 + [0.5] * 3 + [0.7] * 3)
+
+
+def test_the_registered_rule_leaves_fifteen_percent_open_at_usual_volatility(
+    situation: Situation,
+) -> None:
+    """0.15·σ_ref/σ for β = 0.8, SCIENCE §3."""
+    constant = replace(situation.forecasts, vol_24h=np.full(HOURS, 0.6))
+    intent = policies["volatility_timed"].build(replace(situation, forecasts=constant))
+    np.testing.assert_allclose(intent.target, 0.85)
+    np.testing.assert_allclose(intent.lo, 0.80)
+    np.testing.assert_allclose(intent.hi, 0.90)
+
+
+def test_an_order_costs_fee_spread_and_the_square_root_of_its_share_of_volume() -> None:
+    costs, contract = Settings().costs, contract_at("binance", 365 * 55 * DAY_MS)
+
+    def per_dollar(size: float) -> float:
+        usd = order_cost(
+            size, 2_000, costs=costs, contract=contract, sigma_day=0.04, volume_day_eth=1e6
+        )
+        return usd / size / 2_000 - one_way_cost(costs, contract)
+
+    assert per_dollar(10_000) == pytest.approx(0.7 * 0.04 * 0.1)
+    assert per_dollar(40_000) == pytest.approx(2 * per_dollar(10_000))
 
 
 def test_target_variance_is_the_mean_square_of_daily_changes() -> None:

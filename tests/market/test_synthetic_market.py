@@ -10,8 +10,9 @@ from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.quality import check
-from counterpoise.market.synthetic import funding_rate, generate
+from counterpoise.market.synthetic import _funding, average_premium, generate
 from counterpoise.market.tables import SPECS, validate
+from counterpoise.units import HOUR_MS, to_ms
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
 PERP = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")
@@ -120,28 +121,36 @@ def test_a_generated_lake_says_so_and_raises_no_alarm(generated_lake):
     assert {found.severity for found in check(generated_lake)} <= {"info"}
 
 
-@pytest.mark.parametrize(
-    ("premium", "rate"),
-    [
-        # SCIENCE §4: F = P + clamp(0.01 % - P, ±0.05 %).
-        (0.0, 0.0001),
-        (0.0006, 0.0001),
-        (0.0010, 0.0005),
-        (-0.0004, 0.0001),
-        (-0.0010, -0.0005),
-        (0.0200, 0.0030),
-        (-0.0200, -0.0030),
-    ],
-)
-def test_funding_follows_the_venue_rule(premium, rate):
-    assert funding_rate(np.full(8, premium), 0.003) == pytest.approx(rate, abs=1e-12)
-
-
 def test_late_premium_samples_weigh_more():
     early, late = np.zeros(8), np.zeros(8)
     early[0] = late[-1] = 0.01
-    assert funding_rate(early, 0.01) == 0.0001
-    assert funding_rate(late, 0.01) == pytest.approx(0.01 * 8 / 36 - 0.0005)
+    assert average_premium(early) == pytest.approx(0.01 / 36)
+    assert average_premium(late) == pytest.approx(0.01 * 8 / 36)
+
+
+def test_funding_obeys_the_cap_of_its_day():
+    # Two percent is beyond the cap of either day.
+    hours = to_ms(datetime(2024, 10, 23, tzinfo=UTC)) + HOUR_MS * np.arange(48)
+    settled = _funding("binance", hours, np.full(48, 0.02), np.full(48, 2500.0))
+    # 00:00 on the 24th is settled by the rules of the 24th.
+    assert settled["funding_rate"].to_list() == [0.00375] * 2 + [0.003] * 4
+
+
+def test_dydx_pays_by_the_hour_what_its_own_rule_says():
+    market = generate(2, days=60, venues=("binance", "dydx"), with_gaps=False)
+    funding = market[DatasetKey("funding", "dydx", "ETHUSDT", "1h")]
+    perp = market[DatasetKey("perp_bars", "dydx", "ETHUSDT", "1h")]["close"].to_numpy()
+    basis = perp / market[SPOT]["close"].to_numpy() - 1
+    assert funding.height == 60 * 24
+    assert set(funding["interval_h"]) == {1.0}
+    assert funding["funding_rate"].to_numpy() == pytest.approx((basis + 1e-4) / 8, abs=1e-8)
+
+
+def test_a_venue_without_a_contract_follows_the_rule_of_binance():
+    hours = to_ms(datetime(2022, 1, 1, tzinfo=UTC)) + HOUR_MS * np.arange(48)
+    basis = np.linspace(-0.002, 0.002, 48)
+    ours, theirs = (_funding(name, hours, basis, np.ones(48)) for name in ("bybit", "binance"))
+    assert ours.equals(theirs)
 
 
 @pytest.mark.parametrize(

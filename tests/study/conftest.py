@@ -8,10 +8,10 @@ import pytest
 from counterpoise.market.timeline import Suspect
 from counterpoise.simulation.account import COMPONENTS, SimulatedPath
 from counterpoise.study import metrics
-from counterpoise.study.inference import paired_bootstrap
-from counterpoise.study.report import (
+from counterpoise.study.contents import (
     CapitalRow,
     DifferenceRow,
+    PeriodRow,
     PlaceboRow,
     PolicyRow,
     PolicySeries,
@@ -21,6 +21,7 @@ from counterpoise.study.report import (
     StudyReport,
     YearRow,
 )
+from counterpoise.study.inference import paired_bootstrap
 from counterpoise.units import DAY_MS
 
 FIRST_DAY_END_MS = 1_640_908_800_000 + DAY_MS  # midnight that closes 2021-12-31
@@ -122,6 +123,7 @@ def make_report(*, synthetic: bool = False, verdict: str = "", title: str = "") 
         for c in np.linspace(0.35, 0.65, 8).tolist()
     )
     timed = paths["volatility_timed"]
+    five = (-0.02, -0.05, 0.01, 0.2, 0.6)
     return StudyReport(
         title=title or "AI against manual hedging of 1,000 ETH",
         synthetic=synthetic,
@@ -143,6 +145,7 @@ def make_report(*, synthetic: bool = False, verdict: str = "", title: str = "") 
             for name, (_, label) in RATIOS.items()
         ),
         versus_matched=tuple(versus),
+        periods=(PeriodRow("holdout", "2023-01-01", "2023-05-14", 133, 0.8, "vol", *five),),
         versus_rules=tuple(versus),
         by_year=tuple(years),
         reliability=Reliability("spot closes higher in 4 h", bins, 0.2481, 0.0123, 0.555),

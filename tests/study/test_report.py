@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from counterpoise.study import page, plots
-from counterpoise.study.report import PolicySeries, StudyReport, render, write_report
+from counterpoise.study.contents import PolicySeries, StudyReport
+from counterpoise.study.report import render, write_report
 
 Build = Callable[..., StudyReport]
 BANNER = plots.SYNTHETIC

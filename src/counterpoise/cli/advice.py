@@ -81,6 +81,10 @@ def now(
         float | None, typer.Option(help="Long ETH held (default: from settings).")
     ] = None,
     short: Annotated[float, typer.Option(help="Short held now, in ETH.")] = 0.0,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Margin equity held now, in USDT or ETH (default: assumed)."),
+    ] = None,
     collateral: Annotated[
         Collateral | None, typer.Option(help="What margins the short (default: from settings).")
     ] = None,
@@ -107,6 +111,10 @@ def now(
 
     import time
 
+    from counterpoise.hedging import policies
+
+    policies[settings.hedge.policy]  # an unknown name is refused before the work
+
     from counterpoise.decision.advice import Advice, advise
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake
@@ -118,13 +126,7 @@ def now(
         forecasts = forecast(
             timeline, settings, model_folder=settings.lake / "models", progress=progress
         )
-    advised = advise(
-        timeline,
-        forecasts,
-        settings,
-        short_eth=short,
-        collateral=settings.capital.collateral,
-    )
+    advised = advise(timeline, forecasts, settings, short_eth=short, posted=margin)
     age_h = time.time() / 3600 - advised.as_of_ms / 3_600_000
     if json:
         print_json(
@@ -161,6 +163,7 @@ def now(
         return [
             f"{'→ ' if row.acted_on else ''}{row.policy}\n{row.label}",
             f"{row.lo:.1%} – {row.hi:.1%}",
+            "–" if row.rule_target != row.rule_target else f"{row.rule_target:.1%}",
             f"{row.target_eth:,.2f} ETH\n({row.target_ratio:.1%})",
             order,
             f"{row.order_cost_usd:,.0f}",
@@ -174,7 +177,8 @@ def now(
         [
             ("policy", False),
             ("band S/L", True),
-            ("target", True),
+            ("rule", True),
+            ("short after", True),
             ("order", True),
             ("cost USD", True),
             ("margin", True),
@@ -186,6 +190,8 @@ def now(
     )
     for row in advised.rows:
         typer.echo(f"{'→' if row.acted_on else ' '} {row.policy}: {row.because}")
+        for warning in row.margin.warnings:
+            typer.echo(f"  WARNING {row.policy}: {warning}.")
     margined = settings.capital.collateral
     typer.echo(
         f"Margin in {margined} at {settings.capital.leverage:g}× leverage. "

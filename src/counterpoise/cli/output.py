@@ -1,13 +1,14 @@
 """Printing: tables for people, JSON for programs, progress on standard error."""
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from counterpoise.units import json_ready
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Config = Annotated[
@@ -22,26 +23,9 @@ LakeOption = Annotated[
 Progress = Callable[[str, int, int], None]
 
 
-def plain(value: Any) -> Any:
-    """Same value with NaN and infinities as null, so that the output is valid JSON.
-
-    Examples
-    --------
-    >>> plain({"a": [1.0, float("nan")]})
-    {'a': [1.0, None]}
-    """
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(

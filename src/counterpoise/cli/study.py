@@ -40,11 +40,14 @@ _COLUMNS = (
 
 def _run(settings: "Settings", out: Path, *, json: bool) -> None:
     """Run a study on the lake of the settings and print what it found."""
+    from counterpoise.hedging import RECOMMENDED, policies
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake
     from counterpoise.signals.training import forecast
-    from counterpoise.study.compare import RECOMMENDED, Study, run_study
+    from counterpoise.study.compare import Study, run_study
     from counterpoise.study.results import results_of, write_study
+
+    acted_on = policies[settings.hedge.policy].name
 
     def work(progress: Progress) -> Study:
         timeline = build_timeline(
@@ -68,7 +71,7 @@ def _run(settings: "Settings", out: Path, *, json: bool) -> None:
     synthetic = " (SYNTHETIC MARKET: proves plumbing, not edge)" if results["synthetic"] else ""
     rows = []
     for name, row in results["policies"].items():
-        mark = "→ " if name == study.settings.hedge.policy else "  "
+        mark = "→ " if name == acted_on else "  "
         cells = [
             "–"
             if row[key] is None

@@ -1,6 +1,6 @@
 """What to do now: each policy's band, order, margin and funding for one position, side by side.
 
-It calls the same ``decide`` as every driver, on the last tick of a timeline. It sends nothing.
+It calls the same ``decide`` as every driver, on the last tick with prices. It sends nothing.
 """
 
 import math
@@ -10,44 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
-from counterpoise.decision.step import REASON_TEXT, Limits, Reason, decide, initial_state
+from counterpoise.decision.margin_need import Margin, margin_for
+from counterpoise.decision.step import Decision, Reason, decide, initial_state, limits_of
+from counterpoise.decision.wording import because, movement
 from counterpoise.errors import FixConfig, NotEnoughData
-from counterpoise.hedging import Situation, one_way_cost, policies
-from counterpoise.hedging.volatility_rule import reference_volatility
+from counterpoise.hedging import RECOMMENDED, Intent, Situation, policies
+from counterpoise.market.liquidity import liquidity
 from counterpoise.market.timeline import Timeline
-from counterpoise.risk.margin import (
-    liquidation_price_eth_collateral,
-    liquidation_price_inverse,
-    liquidation_price_linear,
-)
 from counterpoise.signals.forecasts import Forecasts
-from counterpoise.units import Collateral
-from counterpoise.venues import Contract, contract_at
-from counterpoise.venues.contract import stack
+from counterpoise.venues import contract_at
+from counterpoise.venues.costs import one_way_cost, order_cost
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Margin:
-    """What holding a short takes.
-
-    Attributes
-    ----------
-    collateral : str
-        ``usdt``, ``eth`` or ``coin-margined``.
-    amount : float
-        Margin to post at the configured leverage, in ``unit``.
-    unit : str
-        ``USDT`` or ``ETH``.
-    liquidation_price_usd : float
-        Mark at which the venue takes over; ``inf`` where it cannot.
-    """
-
-    collateral: Collateral
-    amount: float
-    unit: str
-    liquidation_price_usd: float
 
 
 @dataclass(frozen=True)
@@ -59,18 +33,20 @@ class Advice:
     policy, label : str
     acted_on : bool
         True for the configured policy.
-    lo, hi, target_ratio : float
-        Band and target hedge ratio, fractions of exposure.
-    target_eth : float
-        Short to hold.
+    rule_target : float
+        Ratio the rule itself asks for, before band and cap; NaN where a signal is missing.
+    lo, hi : float
+        Band in which the ratio may rest.
+    target_ratio, target_eth : float
+        Where the short goes now: it moves only from outside the band.
     order_eth : float
         Change of the short: positive sells perpetuals, negative buys them back.
     order_usd, order_cost_usd : float
-        Notional of that order and its expected fee and half spread.
+        Notional of that order and its expected fee, half spread and impact.
     margin : Margin
-        For the target.
+        For the short after the order.
     funding_day_last_usd, funding_day_forecast_usd : float
-        Received per day by the target at the last settled and at the forecast rate.
+        Received per day at the last settled and at the forecast rate.
     reasons : tuple of str
         Names of the decision's flags.
     because : str
@@ -80,6 +56,7 @@ class Advice:
     policy: str
     label: str
     acted_on: bool
+    rule_target: float
     lo: float
     hi: float
     target_ratio: float
@@ -106,9 +83,9 @@ class Advised:
         Last perpetual close of the first venue.
     exposure_eth, short_eth : float
     rows : tuple of Advice
-        Formula, recommended policy, full static hedge, and where the user stands.
-    inputs : dict
-        Forecasts behind the rows.
+        The policy acted on, formula, recommended policy, full hedge, and where the user stands.
+    inputs : dict of str to float
+        Forecasts and rates behind the rows.
     """
 
     as_of_ms: int
@@ -119,78 +96,59 @@ class Advised:
     inputs: dict[str, float]
 
 
-def margin_for(
-    short_eth: float, price: float, collateral: Collateral, settings: Settings, contract: Contract
-) -> Margin:
-    """Margin to post for a short and the price at which it dies.
-
-    Parameters
-    ----------
-    short_eth : float
-        ETH, >= 0.
-    price : float
-        Mark, USD.
-    collateral : str
-        ``usdt``: notional ÷ leverage. ``eth``: the same value after the haircut, in ETH.
-        ``coin-margined``: notional ÷ leverage in ETH under the inverse contract.
-    settings : Settings
-    contract : Contract
-        The inverse contract for ``coin-margined``, a linear one otherwise.
-    """
-    capital = settings.capital
-    rules = stack([contract])
-    tiers = (rules.tier_cap[0], rules.tier_rate[0], rules.tier_amount[0])
-    notional = short_eth * price
-    value = notional / capital.leverage
-    if collateral == "usdt":
-        amount, unit = value, "USDT"
-    elif collateral == "eth":
-        amount, unit = value / (1.0 - capital.eth_haircut) / price, "ETH"
-    else:
-        amount, unit = value / price, "ETH"
-    if short_eth == 0.0:
-        return Margin(collateral, 0.0, unit, math.inf)
-    if collateral == "usdt":
-        dies = liquidation_price_linear(amount, short_eth, price, *tiers)
-    elif collateral == "eth":
-        dies = liquidation_price_eth_collateral(
-            amount, capital.eth_haircut, short_eth, price, *tiers
-        )
-    else:
-        dies = liquidation_price_inverse(amount, notional, price, *tiers)
-    return Margin(collateral, amount, unit, dies)
+_INPUTS = (
+    "p_up_4h",
+    "p_hedge_pays_4h",
+    "vol_24h",
+    "vol_24h_har",
+    "rv_24h",
+    "rv_168h",
+    "rho",
+    "funding_next",
+)
 
 
-def _because(name: str, inputs: dict[str, float], target: float, reasons: Reason) -> str:
-    """Why this policy wants that ratio, in words."""
-    if Reason.FALLBACK in reasons:
-        return (
-            "a signal this policy needs is missing, so it falls back: the static base ratio is the "
-            "floor and nothing is reduced"
-        )
-    confidence = {
-        "formula_literal": ("P(up) over 4 h", inputs["p_up_4h"]),
-        "formula_bearish": ("1 - P(up) over 4 h", 1.0 - inputs["p_up_4h"]),
-        "formula_hedge_value": ("P(hedge pays) over 4 h", inputs["p_hedge_pays_4h"]),
-    }
-    volatility = {
-        "volatility_timed": ("forecast for 24 h (LightGBM)", "vol_24h"),
-        "volatility_har": ("forecast for 24 h (HAR)", "vol_24h_har"),
-        "manual_vol_24h": ("of the last 24 h", "rv_24h"),
-        "manual_vol_7d": ("of the last 7 days", "rv_168h"),
-    }
-    if name in confidence:
-        words, value = confidence[name]
-        return f"C = {words} = {value:.2f} and ρ = {inputs['rho']:+.2f} give S/L = {target:.1%}"
-    if name in volatility:
-        words, key = volatility[name]
-        return (
-            f"volatility {words} is {inputs[key]:.0%} a year against {inputs[f'{key}_usual']:.0%} "
-            f"usually, so {1 - target:.0%} may stay unhedged"
-        )
-    if name == "full":
-        return "every coin is hedged; what is left is basis, funding and cost"
-    return f"its rule asks for {target:.1%} now"
+@dataclass(frozen=True)
+class _Desk:
+    """What every row of one call shares."""
+
+    situation: Situation
+    tick: int
+    price: float
+    short_eth: float
+    posted: float | None
+    inputs: dict[str, float]
+
+    def decide(self, intent: Intent, *, step_eth: float, min_notional_usd: float) -> Decision:
+        """Decide at the tick, with the guard's memory of the hours before."""
+        settings, price = self.situation.settings, self.price
+        timeline = self.situation.timeline
+        begin = max(0, self.tick - settings.safety.signal_grace_h)
+        priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
+        state = initial_state(1)
+        decision = None
+        for tick in np.flatnonzero(priced[begin : self.tick + 1]) + begin:
+            decision = decide(
+                state,
+                short_eth=np.array([self.short_eth]),
+                price=np.array([price]),
+                equity=np.array([self.short_eth * price / settings.capital.leverage]),
+                exposure_eth=settings.exposure.eth,
+                band=(
+                    float(intent.lo[tick]),
+                    float(intent.hi[tick]),
+                    float(intent.to_lo[tick]),
+                    float(intent.to_hi[tick]),
+                ),
+                weights=np.array([1.0]),
+                limits=limits_of(settings),
+                step_eth=np.array([step_eth]),
+                min_notional_usd=np.array([min_notional_usd]),
+            )
+            state = decision.state
+        if decision is None:
+            raise NotEnoughData("the last tick has no prices. Next: counterpoise data check")
+        return decision
 
 
 def advise(
@@ -199,29 +157,30 @@ def advise(
     settings: Settings,
     *,
     short_eth: float,
-    collateral: Collateral,
+    posted: float | None = None,
 ) -> Advised:
-    """Advice at the last tick with prices, for one position.
+    """Advice at the last tick with prices, for one position on the first venue.
 
     Parameters
     ----------
     timeline, forecasts
         Of the lake as it is now.
     settings : Settings
-        ``hedge.policy`` is the one acted on; ``exposure.eth`` is L.
+        ``hedge.policy`` is acted on, ``exposure.eth`` is L, ``capital.collateral`` margins it.
     short_eth : float
         Short held now, ETH, >= 0.
-    collateral : str
-        How it is margined.
+    posted : float, optional
+        Margin equity held now, in the collateral's unit; for the row of where the user stands.
 
     Raises
     ------
     FixConfig
-        A short below 0, or larger than the exposure can explain.
+        An unknown policy, a negative short or margin, or a short of over ten times the exposure.
     NotEnoughData
-        No tick with both prices.
+        No tick with both prices, or too little history to price an order.
     """
-    exposure = settings.exposure.eth
+    exposure, collateral = settings.exposure.eth, settings.capital.collateral
+    acted_on = policies[settings.hedge.policy].name
     if not (math.isfinite(short_eth) and 0.0 <= short_eth <= 10 * exposure):
         raise FixConfig(
             "--short",
@@ -229,136 +188,110 @@ def advise(
             f"ETH between 0 and ten times the exposure of {exposure:g}",
             "give the short as a positive number of ETH",
         )
-    acted_on = policies[settings.hedge.policy].name
+    if posted is not None and not (math.isfinite(posted) and posted >= 0.0):
+        raise FixConfig("--margin", posted, "an amount >= 0", "give the margin equity you hold")
     priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
-    if not priced.any():
+    sigma_day, volume_day = liquidity(timeline)
+    ready = priced & np.isfinite(sigma_day) & (volume_day[:, 0] > 0)
+    if not ready.any():
         raise NotEnoughData(
-            "no hour has both a spot and a perpetual price. Next: counterpoise data check"
+            "no hour has spot and perpetual prices and two days of history before it. "
+            "Next: counterpoise data check"
         )
-    t = int(np.flatnonzero(priced)[-1])
-    price = float(timeline.perp.close[t, 0])
-    venue = settings.venue.names[0]
-    linear = contract_at(venue, int(timeline.ts_ms[t]))
-    coin = contract_at("binance-coin-m", int(timeline.ts_ms[t]))
-    contract = coin if collateral == "coin-margined" else linear
-    situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, linear))
-    inputs = {
-        name: float(getattr(forecasts, name)[t])
-        for name in (
-            "p_up_4h",
-            "p_hedge_pays_4h",
-            "vol_24h",
-            "vol_24h_har",
-            "rv_24h",
-            "rv_168h",
-            "rho",
-            "funding_next",
-        )
-    }
-    for name in ("vol_24h", "vol_24h_har", "rv_24h", "rv_168h"):
-        usual = reference_volatility(getattr(forecasts, name)[: t + 1])[-1]
-        inputs[f"{name}_usual"] = float(usual)
-    last_rate = float(timeline.funding_last[t, 0])
-    per_day = 24.0 / float(timeline.funding_interval_h[t, 0])
-    inputs["funding_last"] = last_rate
-    limits = Limits(
-        settings.hedge.max_ratio,
-        settings.hedge.base_ratio,
-        float(settings.safety.signal_grace_h),
-        settings.capital.leverage,
-        settings.capital.leverage_max,
-    )
+    t = int(np.flatnonzero(ready)[-1])
+    ts_ms, price = int(timeline.ts_ms[t]), float(timeline.perp.close[t, 0])
+    linear = contract_at(settings.venue.names[0], ts_ms)
+    inverse = contract_at("binance-coin-m", ts_ms)
+    contract = inverse if collateral == "coin-margined" else linear
+    step_eth = contract.step_eth if contract.linear else contract.contract_usd / price
+    inputs = {name: float(getattr(forecasts, name)[t]) for name in _INPUTS}
+    inputs["funding_last"] = float(timeline.funding_last[t, 0])
+    inputs["funding_interval_h"] = float(timeline.funding_interval_h[t, 0])
+    inputs["sigma_day"] = float(sigma_day[t])
+    inputs["volume_day_eth"] = float(volume_day[t, 0])
+    per_day = 24.0 / inputs["funding_interval_h"]
+    situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
+    desk = _Desk(situation, t, price, short_eth, posted, inputs)
 
     def row(
-        policy: str, label: str, band: tuple[float, float], target: float, why: str, flags: Reason
+        name: str,
+        label: str,
+        band: tuple[float, float, float],
+        target_eth: float,
+        reasons: Reason,
+        why: str,
+        held: float | None = None,
     ) -> Advice:
-        order = target - short_eth
-        notional = abs(order) * price
+        order = target_eth - short_eth
         return Advice(
-            policy=policy,
+            policy=name,
             label=label,
-            acted_on=policy == acted_on,
-            lo=band[0],
-            hi=band[1],
-            target_ratio=target / exposure,
-            target_eth=target,
+            acted_on=name == acted_on,
+            rule_target=band[0],
+            lo=band[1],
+            hi=band[2],
+            target_ratio=target_eth / exposure,
+            target_eth=target_eth,
             order_eth=order,
-            order_usd=notional,
-            order_cost_usd=notional * situation.one_way_cost,
-            margin=margin_for(target, price, collateral, settings, contract),
-            funding_day_last_usd=target * price * last_rate * per_day,
-            funding_day_forecast_usd=target * price * inputs["funding_next"] * per_day,
-            reasons=tuple(flag.name or "" for flag in flags),
+            order_usd=abs(order) * price,
+            order_cost_usd=order_cost(
+                abs(order),
+                price,
+                costs=settings.costs,
+                contract=contract,
+                sigma_day=inputs["sigma_day"],
+                volume_day_eth=inputs["volume_day_eth"],
+            ),
+            margin=margin_for(
+                target_eth,
+                price,
+                collateral,
+                settings.capital,
+                contract,
+                exposure_eth=exposure,
+                posted=held,
+            ),
+            funding_day_last_usd=target_eth * price * inputs["funding_last"] * per_day,
+            funding_day_forecast_usd=target_eth * price * inputs["funding_next"] * per_day,
+            reasons=tuple(flag.name or "" for flag in reasons),
             because=why,
         )
 
     def ask(name: str) -> Advice:
-        chosen = policies[name]
-        intent = chosen.build(situation)
-        # Hours of history let the guard hold an intent through a missing signal, as it would live.
-        begin = max(0, t - int(limits.grace_ticks))
-        state = initial_state(1)
-        decision = None
-        for tick in range(begin, t + 1):
-            band = tuple(
-                float(getattr(intent, part)[tick]) for part in ("lo", "hi", "to_lo", "to_hi")
-            )
-            decision = decide(
-                state,
-                short_eth=np.array([short_eth]),
-                price=np.array([price]),
-                equity=np.array([short_eth * price / limits.leverage]),
-                exposure_eth=exposure,
-                band=(band[0], band[1], band[2], band[3]),
-                weights=intent.weights[tick][:1],
-                limits=limits,
-                step_eth=np.array([linear.step_eth]),
-                min_notional_usd=np.array([linear.min_notional_usd]),
-            )
-            state = decision.state
-        assert decision is not None
-        target = float(decision.target_eth[0])
-        wanted = _centre(decision.lo, decision.hi)
-        why = _because(name, inputs, wanted, decision.reasons)
-        move = _move(decision.reasons, short_eth / exposure, decision.lo, decision.hi)
+        intent = policies[name].build(situation)
+        decision = desk.decide(
+            intent, step_eth=step_eth, min_notional_usd=contract.min_notional_usd
+        )
+        target_eth = float(decision.target_eth[0])
+        rule_target = float(intent.target[t])
+        moved = movement(short_eth / exposure, decision, target_eth - short_eth)
+        why = because(name, situation, t, rule_target, decision)
         return row(
             name,
-            chosen.label,
-            (decision.lo, decision.hi),
-            target,
-            f"{move}: {why}.",
+            policies[name].label,
+            (rule_target, decision.lo, decision.hi),
+            target_eth,
             decision.reasons,
+            f"{moved}: {why}.",
         )
 
-    names = [f"formula_{settings.hedge.reading}", "volatility_timed", "full"]
-    if acted_on not in names:
-        names.insert(0, acted_on)
-    rows = [ask(name) for name in names]
+    names = [acted_on, f"formula_{settings.hedge.reading}", RECOMMENDED, "full"]
+    ordered = names[1:] if acted_on in names[1:] else names
     ratio = short_eth / exposure
-    rows.append(
-        row(
-            "as_is",
-            "where I stand",
-            (ratio, ratio),
-            short_eth,
-            f"You are {ratio:.1%} hedged; this row changes nothing.",
-            Reason(0),
-        )
+    as_is = row(
+        "as_is",
+        "where I stand",
+        (ratio, ratio, ratio),
+        short_eth,
+        Reason(0),
+        f"You are {ratio:.1%} hedged; this row changes nothing. "
+        + (
+            f"Its liquidation price assumes margin of notional ÷ {settings.capital.leverage:g} "
+            "posted at this price; give --margin for yours."
+            if posted is None
+            else "Its liquidation price is that of your margin at this price."
+        ),
+        held=posted,
     )
-    return Advised(int(timeline.ts_ms[t]), price, exposure, short_eth, tuple(rows), inputs)
-
-
-def _centre(lo: float, hi: float) -> float:
-    return (lo + hi) / 2.0
-
-
-def _move(reasons: Reason, ratio: float, lo: float, hi: float) -> str:
-    """What happens, in words."""
-    band = f"{lo:.1%}" if lo == hi else f"{lo:.1%} to {hi:.1%}"
-    if Reason.BELOW_MINIMUM in reasons:
-        return f"Hold: {REASON_TEXT[Reason.BELOW_MINIMUM]}"
-    if Reason.RAISE in reasons:
-        return f"Sell: {ratio:.1%} hedged is below {band}"
-    if Reason.LOWER in reasons:
-        return f"Buy back: {ratio:.1%} hedged is above {band}"
-    return f"Hold: {ratio:.1%} hedged is inside {band}"
+    rows = (*(ask(name) for name in ordered), as_is)
+    return Advised(ts_ms, price, exposure, short_eth, rows, inputs)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit
+from counterpoise.config import Settings
 
 Floats = NDArray[np.float64]
 
@@ -48,20 +49,6 @@ _BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
 _TOP_UP = int(Reason.TOP_UP)
 _RELEASE = int(Reason.RELEASE)
 
-#: What each flag means, in the words of a report.
-REASON_TEXT = {
-    Reason.IN_BAND: "the hedge rests inside its band",
-    Reason.RAISE: "the hedge was below its band",
-    Reason.LOWER: "the hedge was above its band",
-    Reason.CAPPED: "the cap of the hedge ratio bound",
-    Reason.SWITCH: "the short moves between venues",
-    Reason.HELD: "a signal is missing, the last intent is held",
-    Reason.FALLBACK: "no trustworthy signal, the static hedge is the floor",
-    Reason.BELOW_MINIMUM: "the order would be below the venue's minimum",
-    Reason.TOP_UP: "margin is topped up",
-    Reason.RELEASE: "spare margin is released",
-}
-
 
 class Limits(NamedTuple):
     """Limits of one account, as plain numbers for the compiled step."""
@@ -73,10 +60,22 @@ class Limits(NamedTuple):
     leverage_max: float
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Guard limits of the settings."""
+    return Limits(
+        max_ratio=settings.hedge.max_ratio,
+        fallback_ratio=settings.hedge.base_ratio,
+        grace_ticks=float(settings.safety.signal_grace_h),
+        leverage=settings.capital.leverage,
+        leverage_max=settings.capital.leverage_max,
+    )
+
+
 #: Layout of the guard's state vector: lo, hi, to_lo, to_hi, age, then one weight per venue.
 STATE_LO, STATE_HI, STATE_TO_LO, STATE_TO_HI, STATE_AGE, STATE_WEIGHTS = range(6)
 
 
+@njit
 def initial_state(venues: int) -> Floats:
     """State of a guard that has seen no intent yet; shape (5 + venues,)."""
     state = np.full(STATE_WEIGHTS + venues, np.nan)

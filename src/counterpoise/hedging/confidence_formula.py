@@ -46,14 +46,13 @@ def formula_intent(situation: Situation, confidence: Floats) -> Intent:
     """
     hedge = situation.settings.hedge
     raw = hedge_ratio(hedge.base_ratio, situation.forecasts.rho, confidence)
-    target = np.clip(raw, 0.0, hedge.max_ratio)
     width = no_trade_half_width(
         situation.one_way_cost,
-        target_variance_per_year(target),
+        target_variance_per_year(np.clip(raw, 0.0, hedge.max_ratio)),
         hedge.risk_aversion,
         situation.forecasts.rv_168h**2,
     )
-    return situation.around(target, width)
+    return situation.around(raw, width)
 
 
 @policy("formula_literal", "document's formula, C = P(up)", "formula")

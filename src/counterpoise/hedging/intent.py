@@ -27,6 +27,8 @@ class Intent:
         Share of the short on each venue; rows sum to 1.
     urgency : float64 (T,)
         0 = patient (maker share as configured), 1 = all aggressive.
+    target : float64 (T,)
+        What the rule itself asks for, before band and cap; for explanations only.
     """
 
     lo: Floats
@@ -35,10 +37,11 @@ class Intent:
     to_hi: Floats
     weights: Floats
     urgency: Floats
+    target: Floats
 
     def __post_init__(self) -> None:
         ticks = self.lo.shape[0]
-        for name in ("hi", "to_lo", "to_hi", "urgency"):
+        for name in ("hi", "to_lo", "to_hi", "urgency", "target"):
             if getattr(self, name).shape != (ticks,):
                 raise ValueError(f"intent.{name} must have shape ({ticks},), as lo has")
         if self.weights.ndim != 2 or self.weights.shape[0] != ticks:
@@ -91,4 +94,4 @@ class Intent:
         weights = np.zeros((len(target), venues))
         weights[:, 0] = 1.0
         to_lo, to_hi = (centre, centre) if to_target else (lo, hi)
-        return cls(lo, hi, to_lo, to_hi, weights, np.zeros(len(target)))
+        return cls(lo, hi, to_lo, to_hi, weights, np.zeros(len(target)), target)

@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.hedging.intent import Intent
-from counterpoise.hedging.policy import Situation, policy
+from counterpoise.hedging.policy import Situation, first_of_period, policy
 from counterpoise.hedging.volatility_rule import inverse_volatility_ratio
-from counterpoise.units import from_ms
+from counterpoise.units import DAY_MS, from_ms
 
 Floats = NDArray[np.float64]
-
-MONDAY = 0
 
 
 @policy("unhedged", "no hedge", "bound")
@@ -51,33 +49,18 @@ def usd_notional_ratio(situation: Situation) -> Floats:
     return np.asarray(situation.settings.hedge.base_ratio * reference / spot)
 
 
-def _only_when(intent: Intent, moments: NDArray[np.bool_], cap: float) -> Intent:
-    """Let the hedge rest anywhere except at the given moments."""
-    free = ~moments & np.isfinite(intent.lo)
-    return Intent(
-        np.where(free, 0.0, intent.lo),
-        np.where(free, cap, intent.hi),
-        intent.to_lo,
-        intent.to_hi,
-        intent.weights,
-        intent.urgency,
-    )
-
-
 @policy("static_usd", "base ratio, constant USD, daily", "manual")
 def static_usd(situation: Situation) -> Intent:
     """Short a USD notional fixed monthly at β, restored every midnight UTC."""
-    intent = situation.around(usd_notional_ratio(situation), 0.0)
-    return _only_when(intent, situation.midnight, situation.settings.hedge.max_ratio)
+    return situation.around(situation.daily(usd_notional_ratio(situation)), 0.0)
 
 
 @policy("calendar", "base ratio in USD, every Monday", "manual")
 def calendar(situation: Situation) -> Intent:
     """Short a USD notional fixed monthly at β, restored every Monday 00:00 UTC."""
-    weekday = (situation.timeline.ts_ms // 86_400_000 + 3) % 7
-    moments = situation.midnight & (weekday == MONDAY)
-    intent = situation.around(usd_notional_ratio(situation), 0.0)
-    return _only_when(intent, moments, situation.settings.hedge.max_ratio)
+    # 1970-01-01 was a Thursday: weeks counted from the Monday before it.
+    week = (situation.timeline.ts_ms // DAY_MS + 3) // 7
+    return situation.around(first_of_period(usd_notional_ratio(situation), week), 0.0)
 
 
 @policy("threshold", "base ratio in USD, when off by the band", "manual")

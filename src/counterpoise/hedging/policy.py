@@ -11,13 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.config import CostSettings, Settings
+from counterpoise.config import Settings
 from counterpoise.hedging.intent import Intent
 from counterpoise.market.timeline import Timeline
 from counterpoise.registry import Registry
 from counterpoise.signals.forecasts import Forecasts
-from counterpoise.units import BPS, DAY_MS
-from counterpoise.venues import Contract
+from counterpoise.units import DAY_MS
 
 Floats = NDArray[np.float64]
 Family = Literal["bound", "manual", "formula", "model"]
@@ -46,10 +45,9 @@ class Situation:
         """Length of the clock."""
         return len(self.timeline.ts_ms)
 
-    @property
-    def midnight(self) -> NDArray[np.bool_]:
-        """True at 00:00 UTC; shape (T,)."""
-        return np.asarray(self.timeline.ts_ms % DAY_MS == 0)
+    def daily(self, values: Floats) -> Floats:
+        """First known value of each UTC day, kept to its end; shape (T,)."""
+        return first_of_period(values, self.timeline.ts_ms // DAY_MS)
 
     def around(
         self, target: Floats, half_width: Floats | float, *, to_target: bool = False
@@ -85,6 +83,29 @@ class Policy:
     build: Callable[[Situation], Intent]
 
 
+def first_of_period(values: Floats, period: NDArray[np.int64]) -> Floats:
+    """First known value of each period, from then to the period's end; NaN before it.
+
+    Parameters
+    ----------
+    values : float64 (T,)
+    period : int64 (T,)
+        Non-decreasing number of the period each tick belongs to.
+
+    Examples
+    --------
+    >>> first_of_period(np.array([np.nan, 2.0, 3.0, 4.0]), np.array([0, 0, 0, 1]))
+    array([nan,  2.,  2.,  4.])
+    """
+    known = np.isfinite(values)
+    begins = np.flatnonzero(np.diff(period, prepend=period[:1] - 1))
+    group = np.searchsorted(begins, np.arange(len(values)), side="right") - 1
+    rows = np.where(known, np.arange(len(values)), len(values))
+    first = np.minimum.reduceat(rows, begins)[group]
+    held = np.arange(len(values)) >= first
+    return np.where(held, values[np.where(held, first, 0)], np.nan)
+
+
 #: Every policy, in the order of the report.
 policies: Registry[Policy] = Registry("policy")
 
@@ -99,10 +120,3 @@ def policy(
         return build
 
     return decorate
-
-
-def one_way_cost(costs: CostSettings, contract: Contract) -> float:
-    """Expected fee and half spread of one unit of notional, fraction; impact not included."""
-    share = costs.taker_share
-    fee = share * contract.taker_fee + (1 - share) * contract.maker_fee
-    return fee + share * costs.half_spread_bps * BPS

@@ -51,11 +51,11 @@ def minimum_variance_ratio(spot: Floats, short_cost: Floats) -> float:
 
 @policy("minimum_variance", "minimum variance (OLS, 180 days)", "manual")
 def minimum_variance(situation: Situation) -> Intent:
-    """Rolling OLS ratio, estimated each midnight, kept through the day, with the user's band."""
+    """Rolling OLS ratio, estimated each midnight; re-hedged to it when off by the user's band."""
     rows, spot, short_cost = daily_returns(situation.timeline)
     target = np.full(situation.ticks, np.nan)
     ends = np.append(rows[1:], situation.ticks)
     for day, (begin, end) in enumerate(zip(rows, ends, strict=True)):
         window = slice(max(0, day + 1 - WINDOW_DAYS), day + 1)
         target[begin:end] = minimum_variance_ratio(spot[window], short_cost[window])
-    return situation.around(target, situation.settings.hedge.band)
+    return situation.around(target, situation.settings.hedge.band, to_target=True)

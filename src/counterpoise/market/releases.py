@@ -23,15 +23,19 @@ class Release:
     Attributes
     ----------
     lag_business_days : int
-        US business days from observation to the midnight (UTC) at which it is surely public.
+        US business days from observation, or from the end of its week where ``week_ends`` is
+        given, to the midnight (UTC) at which it is surely public.
     lag_days : int
-        Calendar days, for series that are published weekly or monthly; exclusive with the above.
+        Calendar days, for series that are published monthly; exclusive with the above.
     stale_days : int
         Age after ``known_at`` beyond which the value says nothing about today.
     cadence : str
         ``business-daily``, ``weekly`` or ``monthly``.
     source : str
         The release this lag covers.
+    week_ends : int or None
+        Weekday (Monday is 0) of the last observation a weekly release holds; the days of that week
+        all become known together. None where each observation is released by itself.
     """
 
     lag_business_days: int
@@ -39,7 +43,10 @@ class Release:
     stale_days: int
     cadence: str
     source: str
+    week_ends: int | None = None
 
+
+MONDAY, SUNDAY = 0, 6
 
 _H15 = Release(2, 0, 7, "business-daily", "Fed H.15, next business day 16:15 New York")
 _CLOSE = Release(2, 0, 7, "business-daily", "market close, on FRED the next business day")
@@ -53,8 +60,17 @@ RELEASES: dict[str, Release] = {
     "vix_close": _CLOSE,
     "sp500_close": _CLOSE,
     "us_hy_oas_pct": Release(2, 0, 7, "business-daily", "ICE BofA, next business day"),
-    "broad_usd_index": Release(0, 8, 7, "business-daily", "Fed H.10, weekly on Monday"),
-    "wti_usd": Release(0, 8, 7, "business-daily", "EIA, weekly on Wednesday"),
+    # Released on the first business day after the week at 16:15 New York, known at the midnight
+    # that begins the second.
+    "broad_usd_index": Release(
+        2, 0, 14, "business-daily", "Fed H.10, Monday 16:15, or the next business day", SUNDAY
+    ),
+    # Released on Wednesday with the days up to Monday; on Thursday after a holiday from Monday on,
+    # and by Friday when Christmas or New Year's Day is that Wednesday. The fourth business day
+    # after that Monday begins after each of these.
+    "wti_usd": Release(
+        4, 0, 14, "business-daily", "EIA, Wednesday; one or two days later by holidays", MONDAY
+    ),
     "fed_balance_sheet_weekly_musd": Release(2, 0, 14, "weekly", "Fed H.4.1, Thursday 16:30"),
     "on_rrp_busd": Release(2, 0, 7, "business-daily", "New York Fed, same day"),
     "fedfunds_monthly_pct": Release(0, 35, 100, "monthly", "Fed H.15, first days of next month"),
@@ -96,12 +112,31 @@ def us_federal_holidays(year: int) -> list[date]:
     return sorted(observed + floating)
 
 
+#: Days on which the President closed federal agencies, beside the holidays of the law. Whether a
+#: release came out on such a day is uncertain, so none is taken to have.
+CLOSED_BY_ORDER = (
+    date(2001, 12, 24),
+    date(2004, 6, 11),
+    date(2007, 1, 2),
+    date(2007, 12, 24),
+    date(2008, 12, 26),
+    date(2012, 12, 24),
+    date(2014, 12, 26),
+    date(2018, 12, 5),
+    date(2018, 12, 24),
+    date(2019, 12, 24),
+    date(2020, 12, 24),
+    date(2024, 12, 24),
+    date(2025, 1, 9),
+)
+
 _HOLIDAYS = np.array(
     [
         day.isoformat()
         for year in range(FIRST_HOLIDAY_YEAR, LAST_HOLIDAY_YEAR + 1)
         for day in us_federal_holidays(year)
-    ],
+    ]
+    + [day.isoformat() for day in CLOSED_BY_ORDER],
     dtype="datetime64[D]",
 )
 
@@ -127,12 +162,27 @@ def released_ms(series: str, observed_ms: NDArray[np.int64]) -> NDArray[np.int64
     >>> friday = np.array([1719532800000])
     >>> np.datetime_as_string(released_ms("us10y_pct", friday).astype("datetime64[ms]"), unit="D")
     array(['2024-07-02'], dtype='<U28')
+
+    The broad dollar index of Monday 2022-01-10 waits for the end of its week, and for the Tuesday
+    after Martin Luther King's birthday:
+
+    >>> monday = np.array([1641772800000])
+    >>> known = released_ms("broad_usd_index", monday)
+    >>> np.datetime_as_string(known.astype("datetime64[ms]"), unit="D")
+    array(['2022-01-19'], dtype='<U28')
     """
     release = RELEASES[series]
     days = observed_ms.astype("datetime64[ms]").astype("datetime64[D]")
-    if release.lag_business_days:
+    if not release.lag_business_days:
+        return observed_ms + release.lag_days * DAY_MS
+    if release.week_ends is None:
         # Rolled forward first, so that a value stamped on a weekend waits for Monday's release.
-        lag = release.lag_business_days
-        known = np.busday_offset(days, lag, roll="forward", holidays=_HOLIDAYS)
-        return np.asarray(known.astype("datetime64[ms]").astype(np.int64))
-    return observed_ms + release.lag_days * DAY_MS
+        begin = np.busday_offset(days, 0, roll="forward", holidays=_HOLIDAYS)
+    else:
+        # 1970-01-01 was a Thursday. From a week's end that is no business day, count from the one
+        # before it: the first business day after it is then the first after the week.
+        weekday = (days.astype(np.int64) + 3) % 7
+        week_end = days + (release.week_ends - weekday) % 7
+        begin = np.busday_offset(week_end, 0, roll="backward", holidays=_HOLIDAYS)
+    known = np.busday_offset(begin, release.lag_business_days, holidays=_HOLIDAYS)
+    return np.asarray(known.astype("datetime64[ms]").astype(np.int64))

@@ -18,6 +18,8 @@ from counterpoise.market.columns import TS
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.synthetic_daily import generate_daily
 from counterpoise.units import BPS, DAY_MS, HOUR_MS, HOURS_PER_YEAR, to_ms
+from counterpoise.venues import contract_at
+from counterpoise.venues import venues as known_venues
 
 Floats = NDArray[np.float64]
 
@@ -28,10 +30,8 @@ LONGEST_DAYS = 20 * 365
 #: Largest |hourly log return|: a quarter of the price, as on 2020-03-12.
 LARGEST_RETURN = 0.25
 
-#: Cap on |funding| per 8 h: 0.75 × maintenance rate of the first tier, from each date on.
-FUNDING_CAPS = ((0, 0.00375), (to_ms(datetime(2024, 10, 24, tzinfo=UTC)), 0.003))
-FUNDING_H = 8
-INTEREST, FUNDING_CLAMP = 1 * BPS, 5 * BPS
+#: Whose funding rule a venue follows that has no registered contract.
+RULE_OF_OTHERS = "binance"
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 
@@ -108,52 +108,52 @@ def _basis(rng: np.random.Generator, spot: _Market) -> Floats:
     return np.asarray(2.2 * BPS + mood + trend + noise)
 
 
-def funding_rate(premium: Floats, cap: float) -> float:
-    """Binance's funding rate of one interval from its premium samples.
+def average_premium(premium: Floats) -> float:
+    """Premium of an interval from its samples, the late ones weighing more.
 
-    F = P̄ + clamp(0.01 % − P̄, ±0.05 %), P̄ with linearly increasing weights, then the cap (Binance,
-    "Introduction to Binance Futures Funding Rates").
+    The weights grow linearly, as on Binance ("Introduction to Binance Futures Funding Rates"); a
+    single sample, as in an hourly interval here, is its own average.
 
     Parameters
     ----------
     premium : float64 (n,)
-        Premium samples of the interval in time order, fractions.
-    cap : float
-        Largest |F|.
+        Samples of the interval in time order, fractions.
 
     Returns
     -------
     float
-        Fraction per interval.
 
     Examples
     --------
-    >>> funding_rate(np.full(8, 0.0004), 0.003), round(funding_rate(np.full(8, 0.001), 0.003), 6)
-    (0.0001, 0.0005)
+    >>> round(average_premium(np.array([0.0, 0.0, 0.001])), 6)
+    0.0005
     """
     weights = np.arange(1, len(premium) + 1)
-    mean = float(premium @ weights) / float(weights.sum())
-    pull = INTEREST - mean
-    # Written out, so that an unclamped pull returns the interest rate itself, to the last digit.
-    rate = INTEREST if abs(pull) <= FUNDING_CLAMP else mean + float(np.sign(pull)) * FUNDING_CLAMP
-    return float(np.clip(rate, -cap, cap))
+    return float(premium @ weights) / float(weights.sum())
 
 
-def _funding(ts_ms: NDArray[np.int64], basis: Floats, mark: Floats) -> pl.DataFrame:
-    """Settlements at 00, 08 and 16 UTC from the hourly premium before each."""
+def _rulebook(venue: str) -> str:
+    return venue if venue in known_venues else RULE_OF_OTHERS
+
+
+def _funding(venue: str, ts_ms: NDArray[np.int64], basis: Floats, mark: Floats) -> pl.DataFrame:
+    """Settlements by the venue's rule in force, from the hourly premium before each."""
     closes = ts_ms + HOUR_MS
-    due = np.flatnonzero((closes // HOUR_MS) % FUNDING_H == 0)
-    due = due[due >= FUNDING_H - 1]
+    rulebook = _rulebook(venue)
+    interval_h = contract_at(rulebook, int(closes[0])).funding.interval_h
+    due = np.flatnonzero((closes // HOUR_MS) % interval_h == 0)
+    due = due[due >= interval_h - 1]
     rates = []
     for row in due:
-        cap = next(cap for since, cap in reversed(FUNDING_CAPS) if closes[row] >= since)
-        # The venue publishes eight decimals.
-        rates.append(round(funding_rate(basis[row - FUNDING_H + 1 : row + 1], cap), 8))
+        rule = contract_at(rulebook, int(closes[row])).funding
+        rate = rule.rate(average_premium(basis[row - interval_h + 1 : row + 1]))
+        # Venues publish eight decimals.
+        rates.append(round(float(rate), 8))
     return pl.DataFrame(
         {
             "ts": _moments(closes[due]),
             "funding_rate": rates,
-            "interval_h": [float(FUNDING_H)] * len(due),
+            "interval_h": [float(interval_h)] * len(due),
             "mark_price": mark[due],
         }
     )
@@ -234,7 +234,9 @@ def generate(
     days : int
         Days of hourly bars; at least 2.
     venues : tuple of str
-        Venues with perpetual, mark and funding. Spot is always on ``binance``.
+        Venues with perpetual, mark and funding. Spot is always on ``binance``. Funding follows
+        the rule of the venue's contract in force (``dydx`` pays by the hour); a venue without a
+        registered contract follows binance's.
     symbol : str
     first_price : float
         First spot open, USD.
@@ -279,10 +281,11 @@ def generate(
         perp_bars = _bars(perp)
         if with_gaps:
             perp_bars = _without(perp_bars, gap_rng.integers(1, len(ts_ms) - 1, size=days // 60))
-        settled = _funding(ts_ms, basis, mark["close"].to_numpy())
+        settled = _funding(venue, ts_ms, basis, mark["close"].to_numpy())
+        every = f"{settled['interval_h'][0]:.0f}h"
         tables[DatasetKey("perp_bars", venue, symbol, "1h")] = perp_bars
         tables[DatasetKey("mark_bars", venue, symbol, "1h")] = mark
-        tables[DatasetKey("funding", venue, symbol, "8h")] = settled
+        tables[DatasetKey("funding", venue, symbol, every)] = settled
     day_close = spot.close.reshape(days, 24)[:, -1]
     day_vol = np.sqrt((spot.log_return.reshape(days, 24) ** 2).sum(axis=1) * 365)
     return tables | generate_daily(daily_rng, to_ms(start), day_close, day_vol)

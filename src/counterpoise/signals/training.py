@@ -24,8 +24,9 @@ from counterpoise.signals.correlation import funding_correlation
 from counterpoise.signals.forecasts import Fold, Forecasts
 from counterpoise.signals.labels import Label
 from counterpoise.signals.walkforward import Split, splits
-from counterpoise.units import BPS, DAY_MS, HOUR_MS, stamp
-from counterpoise.venues.contract import contract_at
+from counterpoise.units import DAY_MS, HOUR_MS, stamp
+from counterpoise.venues import contract_at
+from counterpoise.venues.costs import one_way_cost
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -113,13 +114,9 @@ def round_trip_cost(timeline: Timeline, settings: Settings) -> Floats:
     Twice: the taker share crosses the half spread at the taker fee, the rest pays the maker fee;
     fees are those of the contract in force.
     """
-    share = settings.costs.taker_share
-    spread = settings.costs.half_spread_bps * BPS
     days, day_of_row = np.unique(timeline.ts_ms // DAY_MS, return_inverse=True)
     contracts = [contract_at(timeline.venues[0], int(day) * DAY_MS) for day in days]
-    one_way = np.array(
-        [share * (c.taker_fee + spread) + (1 - share) * c.maker_fee for c in contracts]
-    )
+    one_way = np.array([one_way_cost(settings.costs, contract) for contract in contracts])
     return np.asarray(2.0 * one_way[day_of_row])
 
 
@@ -303,7 +300,7 @@ def _skill(candidates: dict[str, Floats], outcome: Floats, benchmark: str) -> di
     skill: dict[str, object] = {"count": int(rows.sum())}
     for name, error in errors.items():
         skill[name] = {
-            "r2": 1.0 - float(error.var()) / spread if spread > 0 else None,
+            "r2": 1.0 - float((error**2).mean()) / spread if spread > 0 else None,
             "bias": float(error.mean()),
             "mae_ratio": float(np.abs(error).mean()) / plain if plain > 0 else None,
         }
@@ -338,9 +335,9 @@ def evaluate(
         that of the direction score before calibration.
         ``volatility``: no change, HAR and LightGBM against log realised variance. ``funding``: no
         change, mean of the last two and HAR, one forecast per settlement. ``r2`` is one minus the
-        variance of the error over that of the outcome: a constant ``bias`` (mean outcome minus
-        forecast, which the correction to expected volatility makes negative) is shown, not
-        punished. A target without a row says ``count`` 0; an undefined ratio is None.
+        mean squared error over the variance of the outcome; ``bias`` is mean outcome minus
+        forecast, which the correction to expected volatility makes negative. A target without a
+        row says ``count`` 0; an undefined ratio is None.
     """
     ts_ms = timeline.ts_ms
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit
-from counterpoise.decision.step import STATE_AGE, STATE_WEIGHTS, Limits, step
+from counterpoise.decision.step import STATE_AGE, Limits, initial_state, step
 from counterpoise.risk.margin import liquidation_price_linear, maintenance_margin
 from counterpoise.units import HOURS_PER_YEAR
 from counterpoise.venues.contract import VenueRules
@@ -114,10 +114,7 @@ def run(
     lo_in_force = np.nan
     hi_in_force = np.nan
     liquidations = 0
-    state = np.full(STATE_WEIGHTS + venues, np.nan)
-    state[STATE_AGE] = 0.0
-    state[STATE_WEIGHTS:] = 0.0
-    state[STATE_WEIGHTS] = 1.0
+    state = initial_state(venues)
     open_bucket = np.int64(-1)
 
     for t in range(ticks):

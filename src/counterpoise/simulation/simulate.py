@@ -3,7 +3,7 @@
 This room prepares what the compiled loop reads and unpacks what it wrote. It decides nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import batched
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from counterpoise.compiled import njit_parallel
 from counterpoise.config import Settings
-from counterpoise.decision.step import Limits
+from counterpoise.decision.step import Limits, limits_of
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging.intent import Intent
+from counterpoise.market.liquidity import COST_WINDOW_H, FEWEST_HOURS, liquidity
 from counterpoise.market.timeline import Timeline
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.kernel import (
@@ -31,8 +32,6 @@ from counterpoise.venues.contract import Contract, VenueRules, contract_at, stac
 
 Floats = NDArray[np.float64]
 
-#: Trailing hours behind the cost model's volatility and volume, and the fewest that count.
-COST_WINDOW_H, FEWEST_HOURS = 168, 48
 #: Intents simulated at once: enough for the cores, little enough for the memory.
 BATCH = 32
 
@@ -58,17 +57,6 @@ class Arena:
     venue: VenueRules
     limits: Limits
     costs: CostRules
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Guard limits of the settings."""
-    return Limits(
-        max_ratio=settings.hedge.max_ratio,
-        fallback_ratio=settings.hedge.base_ratio,
-        grace_ticks=float(settings.safety.signal_grace_h),
-        leverage=settings.capital.leverage,
-        leverage_max=settings.capital.leverage_max,
-    )
 
 
 def costs_of(settings: Settings) -> CostRules:
@@ -98,29 +86,6 @@ def contracts_of(settings: Settings, ts_ms: int) -> list[Contract]:
     return contracts
 
 
-def _trailing_mean(values: Floats, window: int) -> Floats:
-    """Mean of the finite values of the last ``window`` rows; NaN with too few of them."""
-    known = np.isfinite(values)
-    total = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    count = np.concatenate([[0], np.cumsum(known)])
-    end = np.arange(1, len(values) + 1)
-    begin = np.maximum(end - window, 0)
-    seen = count[end] - count[begin]
-    mean = (total[end] - total[begin]) / np.maximum(seen, 1)
-    return np.where(seen >= FEWEST_HOURS, mean, np.nan)
-
-
-def cost_inputs(timeline: Timeline) -> tuple[Floats, Floats]:
-    """Trailing daily volatility (T,) and daily volume in ETH (T, V) for the impact model.
-
-    Both use the last 168 hours known at t, gaps left out; NaN until 48 hours were seen.
-    """
-    returns = np.diff(np.log(timeline.spot.close), prepend=np.nan)
-    sigma_day = np.sqrt(24.0 * _trailing_mean(returns**2, COST_WINDOW_H))
-    volume = [24.0 * _trailing_mean(column, COST_WINDOW_H) for column in timeline.perp.volume.T]
-    return np.maximum(sigma_day, 1e-6), np.stack(volume, axis=1)
-
-
 def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Arena:
     """Prepare ticks ``[first, last)`` of a timeline for simulation.
 
@@ -138,7 +103,7 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
             "usdt (the simulator posts USDT; `counterpoise now` compares all three)",
             "set capital.collateral to usdt for the study",
         )
-    sigma_day, volume_day = cost_inputs(timeline)
+    sigma_day, volume_day = liquidity(timeline)
     span = slice(first, last)
     known = np.isfinite(sigma_day[span]) & np.all(volume_day[span] > 0, axis=1)
     if not known.all():
@@ -173,10 +138,11 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
 def day_buckets(ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bucket number per tick: the UTC day a tick closes, ``(00:00, 24:00]``, from 0.
 
-    The tick at 00:00 closes the day before, as its bar does.
+    The tick at 00:00 closes the day before, as its bar does; only a first tick at 00:00 belongs to
+    the day it opens, since nothing was held before it.
     """
-    day = (ts_ms - 1) // DAY_MS
-    return np.asarray(day - day[0])
+    first = ts_ms[0] // DAY_MS
+    return np.asarray(np.maximum((ts_ms - 1) // DAY_MS, first) - first)
 
 
 @njit_parallel
@@ -281,11 +247,7 @@ def simulate(
 
 def simulate_one(where: Arena, intent: Intent, *, daily: bool = False) -> SimulatedPath:
     """Simulate a single intent; see :func:`simulate`."""
-    return next(simulate(where, _once(intent), daily=daily))
-
-
-def _once(intent: Intent) -> Sequence[Intent]:
-    return (intent,)
+    return next(simulate(where, [intent], daily=daily))
 
 
 def to_days(path: SimulatedPath) -> SimulatedPath:

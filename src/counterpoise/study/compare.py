@@ -13,30 +13,29 @@ from numpy.typing import NDArray
 
 from counterpoise.config import Settings
 from counterpoise.errors import NotEnoughData
-from counterpoise.hedging import Intent, Policy, Situation, one_way_cost, policies
-from counterpoise.hedging.confidence_formula import formula_intent
-from counterpoise.hedging.volatility_rule import inverse_volatility_ratio
+from counterpoise.hedging import RECOMMENDED, Intent, Policy, Situation, policies
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.signals.training import evaluate
 from counterpoise.simulation.account import SimulatedPath
-from counterpoise.simulation.simulate import Arena, arena, simulate, simulate_one, to_days
+from counterpoise.simulation.simulate import Arena, arena, simulate, to_days
 from counterpoise.study.inference import Difference, holm, paired_bootstrap
 from counterpoise.study.metrics import (
     annual_vol,
     by_year,
-    certainty_equivalent,
     daily_returns,
     summarise,
+    yearly,
 )
+from counterpoise.study.placebo import Placebo, placebos
 from counterpoise.units import DAY_MS, stamp, to_ms
 from counterpoise.venues import contract_at
+from counterpoise.venues.costs import one_way_cost
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
-#: The recommended policy and the metrics it was registered for before the test years were opened.
-RECOMMENDED = "volatility_timed"
+#: Metrics the recommended policy was registered for.
 PREREGISTERED = ("vol", "cvar95", "ce20")
 #: Policies without a matched static hedge: they are static themselves.
 STATIC = ("unhedged", "full", "static_eth")
@@ -57,12 +56,10 @@ class Compared:
         By UTC day.
     metrics : dict of str to float
     years : dict of int to dict of str to float
-    matched : SimulatedPath or None
-        Static hedge at the same mean ratio, by UTC day; None for static policies.
-    matched_years : dict
-        Its metrics by year.
+        Metrics by calendar year, and ``vol_difference``: volatility minus that of the static hedge
+        at the year's own mean ratio, 0 for static policies.
     versus : dict of str to Difference
-        Policy minus matched static, by metric.
+        Policy minus the static hedge at its mean ratio, by metric; empty for static policies.
     """
 
     policy: Policy
@@ -70,25 +67,34 @@ class Compared:
     daily: SimulatedPath
     metrics: dict[str, float]
     years: dict[int, dict[str, float]]
-    matched: SimulatedPath | None
-    matched_years: dict[int, dict[str, float]]
     versus: dict[str, Difference]
 
 
 @dataclass(frozen=True)
-class Placebo:
-    """A policy's statistic among those of paths whose signal was made meaningless."""
+class Period:
+    """The recommended policy on some days of the window, held against a static hedge of its own.
 
-    policy: str
-    kind: str
-    statistic: str
-    value: float
-    draws: Floats
+    Attributes
+    ----------
+    name : str
+        ``selection``: days the choices could see; ``holdout``: days they could not.
+    first_ms, last_ms : int
+        Midnights that begin its first and last day.
+    days : int
+    mean_ratio : float
+        Of the policy, and so of the static hedge.
+    versus : dict of str to Difference
+    p_holm : dict of str to float
+        Holm over the registered metrics.
+    """
 
-    @property
-    def position(self) -> float:
-        """Share of placebos the policy beats; every statistic is better when larger."""
-        return float(np.mean(self.draws < self.value)) if len(self.draws) else float("nan")
+    name: str
+    first_ms: int
+    last_ms: int
+    days: int
+    mean_ratio: float
+    versus: dict[str, Difference]
+    p_holm: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,15 @@ class Study:
     where : Arena
     compared : dict of str to Compared
         In the order of the registry.
+    periods : tuple of Period
+        Selection and holdout, where the window has enough days of them.
     versus_rules : dict of str to dict of str to Difference
-        Recommended policy minus each manual rule, by metric: unmatched, exploratory.
+        Recommended policy minus each manual rule, by metric: each at its own size, exploratory.
     p_holm : dict of (policy, metric) to float
         Holm over the three registered metrics for the recommended policy, over all the other
-        comparisons for the rest.
+        comparisons with matched static hedges for the rest.
+    p_holm_rules : dict of (rule, metric) to float
+        Holm over all comparisons with manual rules.
     placebos : tuple of Placebo
     skill : dict
         ``signals.training.evaluate`` over the window.
@@ -116,8 +126,10 @@ class Study:
     timeline: Timeline
     where: Arena
     compared: dict[str, Compared]
+    periods: tuple[Period, ...]
     versus_rules: dict[str, dict[str, Difference]]
     p_holm: dict[tuple[str, str], float]
+    p_holm_rules: dict[tuple[str, str], float]
     placebos: tuple[Placebo, ...]
     skill: dict[str, Any]
 
@@ -178,118 +190,76 @@ def _static(situation: Situation, ratio: float) -> Intent:
     return situation.around(np.full(situation.ticks, ratio), 0.0)
 
 
+def _statics(situation: Situation, where: Arena, ratios: list[float]) -> list[Floats]:
+    """Daily returns of static hedges at several ratios, over the whole window."""
+    paths = simulate(where, (_static(situation, ratio) for ratio in ratios), daily=True)
+    return [daily_returns(path) for path in paths]
+
+
 def _compare(
-    chosen: Policy,
-    path: SimulatedPath,
-    unhedged: Floats,
-    situation: Situation,
-    where: Arena,
+    chosen: Policy, path: SimulatedPath, unhedged: Floats, situation: Situation, where: Arena
 ) -> Compared:
     study = situation.settings.study
     daily = to_days(path)
-    matched, matched_years, versus = None, {}, {}
-    if chosen.name not in STATIC:
-        matched = simulate_one(where, _static(situation, float(path.ratio.mean())), daily=True)
-        matched_years = by_year(matched, unhedged)
-        versus = paired_bootstrap(
-            daily_returns(daily), daily_returns(matched), draws=study.draws, seed=study.seed
-        )
-    return Compared(
-        chosen,
-        path,
-        daily,
-        summarise(daily, unhedged),
-        by_year(daily, unhedged),
-        matched,
-        matched_years,
-        versus,
-    )
+    returns = daily_returns(daily)
+    metrics = summarise(daily, unhedged)
+    years = by_year(daily, unhedged)
+    versus: dict[str, Difference] = {}
+    if chosen.name in STATIC:
+        for row in years.values():
+            row["vol_difference"] = 0.0
+    else:
+        ratios = [metrics["mean_ratio"], *(row["mean_ratio"] for row in years.values())]
+        matched, *by_own_year = _statics(situation, where, ratios)
+        versus = paired_bootstrap(returns, matched, draws=study.draws, seed=study.seed)
+        rows = yearly(daily)
+        for (year, row), static in zip(years.items(), by_own_year, strict=True):
+            row["vol_difference"] = row["vol"] - annual_vol(static[rows[year]])
+    return Compared(chosen, path, daily, metrics, years, versus)
 
 
-def _adjust(compared: dict[str, Compared]) -> dict[tuple[str, str], float]:
-    """Holm over the registered family and, apart from it, over all exploratory comparisons."""
-    registered = [(RECOMMENDED, metric) for metric in PREREGISTERED if compared[RECOMMENDED].versus]
-    rest = [
-        (name, metric)
-        for name, one in compared.items()
-        for metric in one.versus
-        if (name, metric) not in registered
-    ]
-    adjusted: dict[tuple[str, str], float] = {}
-    for family in (registered, rest):
-        values = holm([compared[name].versus[metric].p for name, metric in family])
-        adjusted |= dict(zip(family, (float(value) for value in values), strict=True))
-    return adjusted
-
-
-def _placebos(
-    situation: Situation,
-    where: Arena,
-    compared: dict[str, Compared],
-    progress: Progress | None,
-) -> tuple[Placebo, ...]:
-    """Volatility forecast shifted in time; C drawn at random; C shuffled by day.
-
-    The statistic of volatility timing is its volatility below that of the static hedge at the same
-    mean ratio, where the static path is taken as linear in the ratio between no and full hedge;
-    that of the formula is its certainty equivalent (λ = 20).
-    """
-    count = situation.settings.study.placebo_draws
-    if count == 0:
-        return ()
-    rng = np.random.default_rng(situation.settings.study.seed)
-    forecasts = situation.forecasts
-    span = slice(where.first, where.last)
-    bare = daily_returns(compared["unhedged"].daily)
-    full = daily_returns(compared["full"].daily)
-
-    def vol_saved(path: SimulatedPath) -> float:
-        ratio = float(path.ratio.mean())
-        return annual_vol(bare + ratio * (full - bare)) - annual_vol(daily_returns(path))
-
-    def ce20(path: SimulatedPath) -> float:
-        return certainty_equivalent(daily_returns(path), 20.0)
-
-    def replaced(values: Floats, inside: Floats) -> Floats:
-        whole = values.copy()
-        whole[span] = inside
-        return whole
-
-    ticks = where.last - where.first
-
-    def shifted() -> Intent:
-        by = int(rng.integers(30 * 24, ticks - 30 * 24))
-        volatility = replaced(forecasts.vol_24h, np.roll(forecasts.vol_24h[span], by))
-        return inverse_volatility_ratio(situation, volatility)
-
-    def random_confidence() -> Intent:
-        hours = np.repeat(rng.uniform(0, 1, ticks // 4 + 1), 4)[:ticks]
-        return formula_intent(situation, replaced(forecasts.p_up_4h, hours))
-
-    def shuffled_confidence() -> Intent:
-        days = np.arange(ticks) // 24
-        order = rng.permutation(days[-1] + 1)
-        source = np.minimum(order[days] * 24 + np.arange(ticks) % 24, ticks - 1)
-        return formula_intent(
-            situation, replaced(forecasts.p_up_4h, forecasts.p_up_4h[span][source])
-        )
-
+def _periods(one: Compared, situation: Situation, where: Arena) -> tuple[Period, ...]:
+    """Split the recommended policy's days where its choices stopped seeing data."""
+    study = situation.settings.study
+    begins = int(np.searchsorted(one.daily.ts_ms, to_ms(study.holdout_start), side="right"))
+    returns = daily_returns(one.daily)
     found = []
-    for policy, kind, statistic, make, measure in (
-        (RECOMMENDED, "volatility forecast shifted in time", "vol saved", shifted, vol_saved),
-        ("formula_literal", "C drawn at random", "CE20", random_confidence, ce20),
-        ("formula_literal", "C shuffled by day", "CE20", shuffled_confidence, ce20),
-    ):
-
-        def report(done: int, kind: str = kind) -> None:
-            if progress is not None:
-                progress(f"placebo: {kind}", done, count)
-
-        intents = (make() for _ in range(count))
-        draws = [measure(path) for path in simulate(where, intents, daily=True, progress=report)]
-        value = measure(compared[policy].daily)
-        found.append(Placebo(policy, kind, statistic, value, np.array(draws)))
+    for name, rows in (("selection", slice(0, begins)), ("holdout", slice(begins, None))):
+        days = len(returns[rows])
+        if situation.timeline.synthetic or days < FEWEST_DAYS:
+            continue
+        ratio = float(one.daily.ratio[rows].mean())
+        static = _statics(situation, where, [ratio])[0]
+        versus = paired_bootstrap(returns[rows], static[rows], draws=study.draws, seed=study.seed)
+        adjusted = holm([versus[metric].p for metric in PREREGISTERED])
+        stamps = one.daily.ts_ms[rows]
+        found.append(
+            Period(
+                name,
+                int((stamps[0] - 1) // DAY_MS * DAY_MS),
+                int((stamps[-1] - 1) // DAY_MS * DAY_MS),
+                days,
+                ratio,
+                versus,
+                dict(zip(PREREGISTERED, (float(p) for p in adjusted), strict=True)),
+            )
+        )
     return tuple(found)
+
+
+def _holm_by_key(
+    found: dict[str, dict[str, Difference]], family: list[tuple[str, str]]
+) -> dict[tuple[str, str], float]:
+    adjusted = holm([found[name][metric].p for name, metric in family])
+    return dict(zip(family, (float(value) for value in adjusted), strict=True))
+
+
+def _adjust(versus: dict[str, dict[str, Difference]]) -> dict[tuple[str, str], float]:
+    """Holm over the registered family and, apart from it, over all exploratory comparisons."""
+    everything = [(name, metric) for name, found in versus.items() for metric in found]
+    registered = [(RECOMMENDED, metric) for metric in PREREGISTERED]
+    rest = [key for key in everything if key not in registered]
+    return _holm_by_key(versus, registered) | _holm_by_key(versus, rest)
 
 
 def run_study(
@@ -336,13 +306,24 @@ def run_study(
         for name, one in compared.items()
         if one.policy.family == "manual"
     }
+    rules = [(name, metric) for name, found in versus_rules.items() for metric in found]
     return Study(
-        settings,
-        timeline,
-        where,
-        compared,
-        versus_rules,
-        _adjust(compared),
-        _placebos(situation, where, compared, progress),
-        evaluate(timeline, forecasts, int(where.ts_ms[0]), int(where.ts_ms[-1])),
+        settings=settings,
+        timeline=timeline,
+        where=where,
+        compared=compared,
+        periods=_periods(compared[RECOMMENDED], situation, where),
+        versus_rules=versus_rules,
+        p_holm=_adjust({name: one.versus for name, one in compared.items() if one.versus}),
+        p_holm_rules=_holm_by_key(versus_rules, rules),
+        placebos=placebos(
+            situation, where, {name: one.daily for name, one in compared.items()}, progress
+        ),
+        skill=evaluate(
+            timeline,
+            forecasts,
+            int(where.ts_ms[0]),
+            int(where.ts_ms[-1]),
+            settings=settings,
+        ),
     )

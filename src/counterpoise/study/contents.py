@@ -44,8 +44,27 @@ class DifferenceRow:
 
 
 @dataclass(frozen=True)
+class PeriodRow:
+    """The recommended policy minus a static hedge of its size, on selection or holdout days."""
+
+    period: str
+    first: str
+    last: str
+    days: int
+    mean_ratio: float
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
 class YearRow:
-    """One policy in one year; ``vol_difference`` is against its matched static hedge or NaN.
+    """One policy in one year.
+
+    ``vol_difference`` is against a static hedge of that year's mean ratio, NaN for static policies.
 
     ``days`` tells a short first or last year, whose annualised figures mean little.
     """
@@ -168,6 +187,8 @@ class StudyReport:
         Values that were seen and not believed.
     policies : tuple of PolicyRow
         In the order of the page; the first six are visible in the plots at the start.
+    periods : tuple of PeriodRow
+        Selection and holdout apart; empty on a synthetic market, on which nothing was chosen.
     versus_rules : tuple of DifferenceRow
         Recommended policy minus the manual rule named in ``policy``; all exploratory.
     days : datetime64[D] (D,)
@@ -189,6 +210,7 @@ class StudyReport:
     suspects: tuple[Suspect, ...]
     policies: tuple[PolicyRow, ...]
     versus_matched: tuple[DifferenceRow, ...]
+    periods: tuple[PeriodRow, ...]
     versus_rules: tuple[DifferenceRow, ...]
     by_year: tuple[YearRow, ...]
     reliability: Reliability | None

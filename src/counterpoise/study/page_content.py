@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.study.compare import PREREGISTERED, RECOMMENDED, Compared, Study
+from counterpoise.hedging import RECOMMENDED
+from counterpoise.study.compare import PREREGISTERED, Compared, Study
 from counterpoise.study.contents import (
     CapitalRow,
     DifferenceRow,
+    PeriodRow,
     PlaceboRow,
     PolicyRow,
     PolicySeries,
@@ -20,7 +22,7 @@ from counterpoise.study.contents import (
 )
 from counterpoise.study.metrics import attribution, days_of, yearly
 from counterpoise.study.verdict import trial_sentence, verdict
-from counterpoise.units import from_ms
+from counterpoise.units import from_ms, stamp
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +80,7 @@ def _years(name: str, one: Compared) -> list[YearRow]:
             days[year],
             row["mean"],
             row["vol"],
-            row["vol"] - one.matched_years[year]["vol"] if one.matched_years else float("nan"),
+            row["vol_difference"] if one.versus else float("nan"),
         )
         for year, row in one.years.items()
     ]
@@ -112,8 +114,9 @@ def page_of(study: Study) -> StudyReport:
     first = compared[RECOMMENDED].daily
     span = (
         f"{from_ms(int(study.where.ts_ms[0])).date()} to "
-        f"{from_ms(int(study.where.ts_ms[-1])).date()}, {len(first.ts_ms)} days, every one out of "
-        "sample"
+        f"{from_ms(int(study.where.ts_ms[-1])).date()}, {len(first.ts_ms)} days; forecasts "
+        "are out of sample, policies and recipes were chosen on days before "
+        f"{study.settings.study.holdout_start.date()}"
     )
     acted_on = study.settings.hedge.policy
     return StudyReport(
@@ -143,9 +146,33 @@ def page_of(study: Study) -> StudyReport:
             for name, one in compared.items()
             for metric, found in one.versus.items()
         ),
+        periods=tuple(
+            PeriodRow(
+                period.name,
+                stamp(period.first_ms)[:10],
+                stamp(period.last_ms)[:10],
+                period.days,
+                period.mean_ratio,
+                metric,
+                period.versus[metric].difference,
+                period.versus[metric].low,
+                period.versus[metric].high,
+                period.versus[metric].p,
+                period.p_holm[metric],
+            )
+            for period in study.periods
+            for metric in PREREGISTERED
+        ),
         versus_rules=tuple(
             DifferenceRow(
-                name, metric, one.difference, one.low, one.high, one.p, float("nan"), False
+                name,
+                metric,
+                one.difference,
+                one.low,
+                one.high,
+                one.p,
+                study.p_holm_rules[name, metric],
+                False,
             )
             for name, found in study.versus_rules.items()
             for metric, one in found.items()

@@ -9,35 +9,12 @@ from pathlib import Path
 
 from counterpoise.study import page, plots
 from counterpoise.study.contents import (
-    CapitalRow,
     DifferenceRow,
-    PlaceboRow,
-    PolicyRow,
-    PolicySeries,
-    Reliability,
-    ReliabilityBin,
-    SkillRow,
     StudyReport,
-    YearRow,
 )
 from counterpoise.study.definitions import definitions
 from counterpoise.study.page import escape, number, p_value, paragraph, percent, section, table
 from counterpoise.units import HOUR_MS, stamp
-
-__all__ = [
-    "CapitalRow",
-    "DifferenceRow",
-    "PlaceboRow",
-    "PolicyRow",
-    "PolicySeries",
-    "Reliability",
-    "ReliabilityBin",
-    "SkillRow",
-    "StudyReport",
-    "YearRow",
-    "render",
-    "write_report",
-]
 
 _PERCENT = ("mean", "vol", "ce20", "ce5", "cvar95", "max_drawdown", "funding", "cost", "capital")
 _HEADLINE = {
@@ -142,30 +119,36 @@ def _differences(study: StudyReport, rows: list[DifferenceRow]) -> str:
     return table(head, cells, left=3)
 
 
-def _p(value: float) -> str:
-    text = p_value(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+def _periods(study: StudyReport) -> str:
+    rows = [
+        [
+            escape(row.period),
+            escape(f"{row.first} … {row.last}"),
+            number(row.days, 0),
+            number(row.mean_ratio, 3),
+            escape(plots.COMPARED[row.metric][0]),
+            percent(row.difference, sign=True),
+            f"{percent(row.low, sign=True)} … {percent(row.high, sign=True)}",
+            p_value(row.p),
+            p_value(row.p_holm),
+        ]
+        for row in study.periods
+    ]
+    head = ["Days", "Span", "Count", "Mean ratio", "Metric", "Difference", "95 % interval", "p"]
+    return paragraph(
+        "The recommended policy against a static hedge of its mean ratio in that period. Choices "
+        "saw the selection days; only the holdout can confirm them.",
+        "note",
+    ) + table([*head, "p (Holm)"], rows, left=2)
 
 
 def _rules(study: StudyReport) -> str:
-    metrics = ("vol", "cvar95", "ce20", "mean")
-    found = {(row.policy, row.metric): row for row in study.versus_rules}
-    rows = [
-        [
-            _swatch(study, rule),
-            *(
-                f"{percent(one.difference, sign=True)} ({_p(one.p)})"
-                for one in (found[rule, metric] for metric in metrics)
-            ),
-        ]
-        for rule in dict.fromkeys(row.policy for row in study.versus_rules)
-    ]
-    head = ["Recommended policy minus", *(plots.COMPARED[metric][0] for metric in metrics)]
+    rows = [row for row in study.versus_rules if row.metric in ("vol", "cvar95", "ce20", "mean")]
     return paragraph(
-        "Both at their own mean ratio, so a rule that hedges more also carries less risk. "
-        "Exploratory: p-values are not adjusted.",
+        "The recommended policy minus each manual rule, both at their own mean ratio, so a rule "
+        "that hedges more also carries less risk. Exploratory; Holm over all of them.",
         "note",
-    ) + table(head, rows)
+    ) + page.folded(f"Comparisons: {len(rows)}", _differences(study, rows))
 
 
 def _placebos(study: StudyReport) -> str:
@@ -329,6 +312,7 @@ def render(study: StudyReport) -> str:
                     _policies(study, _HEADLINE, labels=True),
                 ),
                 section("Against the matched static hedge", _versus(study)),
+                section("Chosen on, and not chosen on", _periods(study)) if study.periods else "",
                 section("Against the manual rules", _rules(study)) if study.versus_rules else "",
                 section("Placebos", _placebos(study)) if study.placebos else "",
                 section("Equity", page.figure(plots.equity(study), "equity")),

@@ -5,7 +5,6 @@ interrupted study leaves the earlier one as it was. The JSON is described in doc
 """
 
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -19,26 +18,16 @@ import polars as pl
 from counterpoise import __version__
 from counterpoise.decision.step import Reason
 from counterpoise.errors import FixConfig
+from counterpoise.hedging import RECOMMENDED
 from counterpoise.simulation.account import COMPONENTS, SimulatedPath
-from counterpoise.study.compare import PREREGISTERED, RECOMMENDED, Study
+from counterpoise.study.compare import PREREGISTERED, Study
 from counterpoise.study.page_content import page_of
 from counterpoise.study.report import write_report
 from counterpoise.study.verdict import trial_count, verdict
-from counterpoise.units import stamp
+from counterpoise.units import json_ready, stamp
 
 #: Version of the layout of results.json; raised when a key changes its meaning or goes away.
 SCHEMA_VERSION = 1
-
-
-def _plain(value: Any) -> Any:
-    """Same value with NaN and infinities as null and -0 as 0."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) + 0.0 if math.isfinite(value) else None
-    return value
 
 
 def results_of(study: Study) -> dict[str, Any]:
@@ -79,8 +68,24 @@ def results_of(study: Study) -> dict[str, Any]:
             for name, one in study.compared.items()
         },
         "versus_matched": versus,
+        "periods": {
+            period.name: {
+                "from": stamp(period.first_ms)[:10],
+                "to": stamp(period.last_ms)[:10],
+                "days": period.days,
+                "mean_ratio": period.mean_ratio,
+                "versus_matched": {
+                    metric: {**asdict(difference), "p_holm": period.p_holm.get(metric)}
+                    for metric, difference in period.versus.items()
+                },
+            }
+            for period in study.periods
+        },
         "versus_rules": {
-            name: {metric: asdict(difference) for metric, difference in found.items()}
+            name: {
+                metric: {**asdict(difference), "p_holm": study.p_holm_rules[name, metric]}
+                for metric, difference in found.items()
+            }
             for name, found in study.versus_rules.items()
         },
         "placebos": [
@@ -96,7 +101,7 @@ def results_of(study: Study) -> dict[str, Any]:
         ],
         "forecasts": study.skill,
     }
-    plain = _plain(result)
+    plain = json_ready(result)
     assert isinstance(plain, dict)
     return plain
 

@@ -1,6 +1,7 @@
 """The one sentence a study ends in, and the count of what was tried; both follow from numbers."""
 
-from counterpoise.study.compare import PREREGISTERED, RECOMMENDED, Study
+from counterpoise.hedging import RECOMMENDED
+from counterpoise.study.compare import PREREGISTERED, Study
 from counterpoise.study.inference import Difference
 from counterpoise.study.trials import trials_before
 from counterpoise.units import from_ms
@@ -8,9 +9,9 @@ from counterpoise.units import from_ms
 SIGNIFICANT = 0.05
 #: Metric to words, unit, and whether larger is better.
 _WORDS = {
-    "vol": ("volatility", "points a year", False),
-    "cvar95": ("mean loss on the worst 5 % of days", "points", False),
-    "ce20": ("certainty equivalent at λ = 20", "points a year", True),
+    "vol": ("volatility", "points", False),
+    "cvar95": ("loss on the worst 5 % of days", "points", False),
+    "ce20": ("certainty equivalent (λ = 20)", "points", True),
 }
 
 
@@ -33,7 +34,7 @@ def trial_sentence(study: Study) -> str:
 
 def _part(metric: str, found: Difference, p: float) -> str:
     words, unit, _ = _WORDS[metric]
-    return f"{words} ({100 * found.difference:+.2f} {unit}, Holm p = {p:.3f})"
+    return f"{words} {100 * found.difference:+.2f} {unit} (Holm p = {p:.3f})"
 
 
 def strongest_rule(study: Study) -> str:
@@ -46,38 +47,65 @@ def strongest_rule(study: Study) -> str:
     return max(rules, key=lambda name: rules[name])
 
 
-def verdict(study: Study) -> str:
-    """Whether the recommended policy beats its matched static hedge and the best manual rule."""
-    versus = study.compared[RECOMMENDED].versus
+def _against_static(versus: dict[str, Difference], p_holm: dict[str, float]) -> str:
+    """Outcome in the registered metrics, as the predicate of a sentence."""
     better: list[str] = []
     worse: list[str] = []
     rest: list[str] = []
     for metric in PREREGISTERED:
-        p = study.p_holm[RECOMMENDED, metric]
         gain = (versus[metric].difference > 0) == _WORDS[metric][2]
-        group = rest if p >= SIGNIFICANT else better if gain else worse
-        group.append(_part(metric, versus[metric], p))
+        group = rest if p_holm[metric] >= SIGNIFICANT else better if gain else worse
+        group.append(_part(metric, versus[metric], p_holm[metric]))
+    if better:
+        said = [f"beat a static hedge of the same mean size: {', '.join(better)}"]
+        said += [f"worse: {', '.join(worse)}"] if worse else []
+    elif worse:
+        said = [f"was worse than a static hedge of the same mean size: {', '.join(worse)}"]
+    else:
+        said = ["did not beat a static hedge of the same mean size"]
+    if rest:
+        said.append(f"without significance: {', '.join(rest)}")
+    return "; ".join(said)
+
+
+def _against_rule(study: Study, rule: str) -> str:
+    """Certainty equivalent against one manual rule, each at its own size."""
+    found, p = study.versus_rules[rule]["ce20"], study.p_holm_rules[rule, "ce20"]
+    if p >= SIGNIFICANT:
+        words = "is not distinguishable from"
+    else:
+        words = "is better than" if found.difference > 0 else "is worse than"
+    return f"{words} {rule} ({100 * found.difference:+.2f} points, Holm p = {p:.3f})"
+
+
+def verdict(study: Study) -> str:
+    """Whether the recommended policy beats a static hedge of its size and the manual rules.
+
+    It rests on the holdout where the window has one; the days the choices were made on come second.
+    """
+    whole = study.compared[RECOMMENDED].versus
+    whole_p = {metric: study.p_holm[RECOMMENDED, metric] for metric in PREREGISTERED}
     begin = from_ms(int(study.where.ts_ms[0])).date()
     end = from_ms(int(study.where.ts_ms[-1])).date()
-    said = [f"From {begin} to {end}, hedging timed by forecast volatility"]
-    if better:
-        said.append(f"beat a static hedge of the same mean size in {' and '.join(better)}")
-        said += [f"but was worse in {' and '.join(worse)}"] if worse else []
-    elif worse:
-        said.append(f"was worse than a static hedge of the same mean size in {' and '.join(worse)}")
+    holdout = next((period for period in study.periods if period.name == "holdout"), None)
+    if holdout is None:
+        said = (
+            f"From {begin} to {end}, hedging timed by forecast volatility "
+            f"{_against_static(whole, whole_p)}"
+        )
     else:
-        said.append("did not beat a static hedge of the same mean size")
-    if rest:
-        said.append(f"with no significant difference in {' and '.join(rest)}")
-    mean = versus["mean"]
+        said = (
+            f"On the {holdout.days} days to {end} that no choice was made on, hedging timed by "
+            f"forecast volatility {_against_static(holdout.versus, holdout.p_holm)}"
+        )
+        if holdout.days < len(study.compared[RECOMMENDED].daily.ts_ms):
+            said += f"; over the whole window from {begin}, it {_against_static(whole, whole_p)}"
+    mean = whole["mean"]
     more = "more" if mean.difference > 0 else "less"
-    said.append(f"earning {100 * abs(mean.difference):.2f} points a year {more} (p = {mean.p:.3f})")
-    rule = strongest_rule(study)
-    found = study.versus_rules[rule]["ce20"]
-    if found.p >= SIGNIFICANT:
-        outcome = "is not distinguishable from"
-    else:
-        outcome = "is better than" if found.difference > 0 else "is worse than"
-    points = f"{100 * found.difference:+.2f} points of certainty equivalent, p = {found.p:.3f}"
-    said.append(f"and it {outcome} the strongest manual rule, {rule} ({points})")
-    return f"{said[0]} {', '.join(said[1:])}."
+    p = study.p_holm[RECOMMENDED, "mean"]
+    rules = dict.fromkeys(["static_eth", strongest_rule(study)])
+    against = " and ".join(_against_rule(study, rule) for rule in rules)
+    return (
+        f"{said}; it earned {100 * abs(mean.difference):.2f} points a year {more} than that static "
+        f"hedge (Holm p = {p:.3f}), and in certainty equivalent it {against}."
+    )

@@ -1,5 +1,6 @@
 """Binance ETHUSDT (USD-M, linear) and ETHUSD_PERP (COIN-M, inverse) contract rules."""
 
+from dataclasses import replace
 from datetime import date
 
 from counterpoise.venues.contract import Contract, FundingRule, Tier, bps, venues
@@ -21,18 +22,32 @@ USD_M = Contract(
     effective=date(2024, 10, 24),
     source="Binance USD-M leverage brackets and fee page as of 2024-10-24, VIP 0",
     linear=True,
+    contract_usd=0,
     tick_usd=0.01,
     step_eth=0.001,
     min_notional_usd=20,
     maker_fee=bps(2),
     taker_fee=bps(5),
+    # liquidationFee of the venue's exchangeInfo.
     liquidation_fee=bps(125),
     # The cap is 0.75 of the first tier's maintenance rate.
-    funding=FundingRule(8, bps(1), bps(5), 0.75 * 0.004),
+    funding=FundingRule(8, bps(1), bps(5), 0.75 * _USD_M_TIERS[0].rate),
     tiers=_USD_M_TIERS,
 )
 
-venues.add("binance", (USD_M,))
+#: From the listing on. Settled rates down to -0.356 % (2021-05-19) show that the cap was wider
+#: than today's ±0.30 %; it is 0.75 of the 0.5 % the first tier then had.
+USD_M_2019 = replace(
+    USD_M,
+    effective=date(2019, 11, 27),
+    source=(
+        "funding cap 0.75 x 0.5 %, consistent with settled rates down to -0.356 % on 2021-05-19; "
+        "fees, filters and tiers of that time are taken from 2024-10-24 for want of older tables"
+    ),
+    funding=replace(USD_M.funding, cap=0.75 * 0.005),
+)
+
+venues.add("binance", (USD_M_2019, USD_M))
 
 
 def _continuous(brackets: tuple[tuple[float, float, float], ...]) -> tuple[Tier, ...]:
@@ -55,11 +70,13 @@ COIN_M = Contract(
         "careful side, query leverageBracket before relying on it"
     ),
     linear=False,
+    contract_usd=10,
     tick_usd=0.01,
     step_eth=0.0,
     min_notional_usd=10,
     maker_fee=bps(2),
     taker_fee=bps(5),
+    # Unverified: no source found; liquidationFee of the venue's COIN-M exchangeInfo would tell.
     liquidation_fee=bps(150),
     funding=FundingRule(8, bps(1), bps(5), 0.75 * 0.005),
     tiers=_continuous(

@@ -19,7 +19,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tier:
-    """Maintenance-margin bracket: ``rate · notional - amount`` for notionals up to ``cap``."""
+    """Maintenance-margin bracket: ``rate · notional - amount`` for notionals up to ``cap``.
+
+    Attributes
+    ----------
+    cap : float
+        Largest notional of the bracket: USD of a linear contract, ETH of an inverse one.
+    rate : float
+        Maintenance margin as a fraction of the notional.
+    max_leverage : float
+        Largest notional ÷ initial margin, a pure number.
+    amount : float
+        What is taken off so that maintenance is continuous across brackets; unit of ``cap``.
+    """
 
     cap: float
     rate: float
@@ -31,34 +43,91 @@ class Tier:
 class FundingRule:
     """How the venue turns the average premium of an interval into a funding rate.
 
-    ``rate = (P + clamp(interest - P, ±damper)) / (8 / interval_h)``, capped at ``±cap``, where P
-    is the premium averaged over the interval with linearly growing weights and ``interest`` is
-    the default rate per 8 h.
+    With a damper, ``rate = (P + clamp(interest - P, ±damper)) / (8 / interval_h)``; without one
+    the default rate is added, ``rate = (P + interest) / (8 / interval_h)``. Either is then capped
+    at ``±cap``. P is the premium averaged over the interval the way the venue does (SCIENCE §4).
+
+    Attributes
+    ----------
+    interval_h : int
+        Hours between settlements.
+    interest_8h : float
+        Default rate, fraction per 8 h.
+    damper_8h : float or None
+        Largest distance the default rate pulls the premium, fraction per 8 h; None where the
+        default rate is added to the premium whatever that is.
+    cap : float
+        Largest absolute rate, fraction per interval.
     """
 
     interval_h: int
     interest_8h: float
-    damper_8h: float
+    damper_8h: float | None
     cap: float
 
     def rate(self, premium: Floats | float) -> Floats | float:
-        """Funding per interval for an average premium (fraction).
+        """Funding for an average premium.
+
+        Parameters
+        ----------
+        premium : float or float64 (N,)
+            Average premium of the interval, fraction of the index.
+
+        Returns
+        -------
+        float or float64 (N,)
+            Fraction per interval; positive pays the short.
 
         Examples
         --------
         >>> rule = FundingRule(8, 0.0001, 0.0005, 0.003)
-        >>> float(rule.rate(0.0002)), round(float(rule.rate(0.001)), 6)
+        >>> float(rule.rate(0.0002)), float(rule.rate(0.001))
         (0.0001, 0.0005)
+        >>> float(FundingRule(1, 0.0001, None, 0.006).rate(0.0))
+        1.25e-05
         """
-        damped = premium + np.clip(self.interest_8h - premium, -self.damper_8h, self.damper_8h)
-        return np.clip(damped / (8 / self.interval_h), -self.cap, self.cap)
+        rate_8h: Floats | float
+        if self.damper_8h is None:
+            rate_8h = premium + self.interest_8h
+        else:
+            # The interest rate drawn to within a damper of the premium: the same number as
+            # P + clamp(interest - P), but exactly the interest rate while the damper holds.
+            lowest, highest = premium - self.damper_8h, premium + self.damper_8h
+            rate_8h = np.clip(self.interest_8h, lowest, highest)
+        return np.clip(rate_8h / (8 / self.interval_h), -self.cap, self.cap)
 
 
 @dataclass(frozen=True)
 class Contract:
     """Rules of one perpetual on one venue from ``effective`` on.
 
-    ``linear`` contracts settle in USD; inverse ones in ETH, and their tiers are in ETH.
+    Attributes
+    ----------
+    venue : str
+        Name under which the venue is registered.
+    symbol : str
+        The venue's own spelling.
+    effective : date
+        First UTC day of these rules.
+    source : str
+        Where they were read, and what of them was assumed.
+    linear : bool
+        Linear contracts are sized in ETH and settle in USD; inverse ones settle in ETH.
+    contract_usd : float
+        USD per contract of an inverse one; 0 of a linear one.
+    tick_usd : float
+        Price step, USD.
+    step_eth : float
+        Size step, ETH; 0 of an inverse contract, which is sized in whole contracts.
+    min_notional_usd : float
+        Smallest order, USD.
+    maker_fee, taker_fee : float
+        Fractions of the notional.
+    liquidation_fee : float
+        Fraction of the notional that a liquidation costs at most.
+    funding : FundingRule
+    tiers : tuple of Tier
+        By rising ``cap``.
     """
 
     venue: str
@@ -66,6 +135,7 @@ class Contract:
     effective: date
     source: str
     linear: bool
+    contract_usd: float
     tick_usd: float
     step_eth: float
     min_notional_usd: float
