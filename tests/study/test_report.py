@@ -147,7 +147,7 @@ def test_only_a_registered_comparison_can_be_significant(report: Build) -> None:
         replace(sure, p_holm=float("nan"), preregistered=False),
         replace(sure, p=0.3, p_holm=float("nan"), preregistered=False),
     )
-    words = read(render(replace(report(), versus_matched=rows))).words
+    words = read(render(replace(report(), versus_matched=rows, versus_rules=()))).words
     findings = re.findall(
         r"Volatility (significantly better|significantly worse|"
         r"exploratory, unadjusted|not significant)",

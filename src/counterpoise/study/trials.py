@@ -27,7 +27,9 @@ class Trials:
 LEDGER: tuple[Trials, ...] = (
     Trials("design research: policies, forecasts and rules", 260, "2025-06-30"),
     Trials("recipes of the direction, hedge-value and volatility models", 30, "2023-12-31"),
-    Trials("reference and band of volatility timing", 48, "2023-12-31"),
+    Trials("reference and band of volatility timing, decided hourly", 48, "2023-12-31"),
+    Trials("reference and destination of volatility timing, decided daily", 6, "2023-12-31"),
+    Trials("volatility timing, hourly: the holdout opened for a review", 1, "2025-06-30"),
 )
 
 
