@@ -318,7 +318,8 @@ def test_now_shows_formula_recommended_full_and_where_i_stand(
     assert rows["full"]["order_eth"] == pytest.approx(8_000)
     assert rows["as_is"]["order_eth"] == 0
     assert found["stale"] is True
-    step = 0.001 / 20_000
+    contract_eth = 10 / found["price_usd"] if collateral == "coin-margined" else 0.001
+    step = contract_eth / 20_000
     for row in rows.values():
         assert row["margin"]["warnings"] == []
         assert row["lo"] <= row["target_ratio"] + step

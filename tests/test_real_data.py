@@ -124,10 +124,16 @@ def test_cutting_the_history_leaves_the_past_byte_identical(
         assert whole.tobytes() == part.tobytes(), name
 
 
-def test_the_verdict_follows_from_the_numbers(world: World) -> None:
+def test_the_verdict_follows_from_the_holdout_first(world: World) -> None:
     sentence = verdict(world.study)
-    versus = world.study.compared[RECOMMENDED].versus
+    holdout = world.study.periods[1]
+    first, *_ = sentence.split("; over the whole window")
     for metric in ("vol", "ce20"):
-        assert f"{100 * versus[metric].difference:+.2f}" in sentence
-    significant = world.study.p_holm[RECOMMENDED, "ce20"] < 0.05
-    assert ("no significant difference in certainty equivalent" in sentence) != significant
+        assert f"{100 * holdout.versus[metric].difference:+.2f} points" in first
+    won = any(
+        p < 0.05 and (holdout.versus[metric].difference > 0) == (metric == "ce20")
+        for metric, p in holdout.p_holm.items()
+    )
+    assert (" beat a static hedge" in first) == won
+    for rule in ("static_eth", "manual_vol"):
+        assert rule in sentence

@@ -1,19 +1,31 @@
 """Frozen settings: ``counterpoise.toml``, overridden by ``COUNTERPOISE_*`` in the environment.
 
-Unknown keys are refused with the nearest known one. Nothing here reads market data, and no secret
-is a setting of this file.
+Unknown keys are refused with the nearest known one, and every refusal names where to mend it.
+Nothing here reads market data, and no secret is a setting of this file.
 """
 
 import difflib
+import os
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -23,10 +35,19 @@ from counterpoise.units import Collateral
 
 Reading = Literal["literal", "bearish", "hedge_value"]
 
+PREFIX = "COUNTERPOISE_"
+#: Variables of that prefix that set nothing here; the tests read this one.
+NOT_SETTINGS = frozenset({"COUNTERPOISE_TEST_LONG"})
+
 
 def _as_utc(moment: datetime) -> datetime:
     """Read a moment without a zone as UTC: every clock of the product is UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _by_comma(names: object) -> object:
+    """Split the text of an environment variable; a list of a file is one already."""
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
 
 Moment = Annotated[datetime, AfterValidator(_as_utc)]
@@ -54,11 +75,22 @@ class HedgeSettings(_Section):
     reading: Reading = Field("literal", description="what C means in the formula")
     risk_aversion: Annotated[float, Field(gt=0)] = Field(20.0, description="λ of CE and bands")
 
+    @model_validator(mode="after")
+    def _ratios_agree(self) -> "HedgeSettings":
+        if self.base_ratio > self.max_ratio:
+            raise ValueError(
+                f"hedge.base_ratio = {self.base_ratio} not to exceed "
+                f"hedge.max_ratio = {self.max_ratio}"
+            )
+        return self
+
 
 class VenueSettings(_Section):
     """Where the short is held; the first venue is the default one."""
 
-    names: Annotated[tuple[str, ...], Field(min_length=1)] = ("binance",)
+    names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma), Field(min_length=1)] = (
+        "binance",
+    )
     symbol: str = "ETHUSDT"
 
 
@@ -81,13 +113,15 @@ class CapitalSettings(_Section):
     cost_per_year: Annotated[float, Field(ge=0, le=1)] = Field(
         0.04, description="opportunity cost of posted USDT"
     )
-    eth_haircut: Fraction = Field(0.10, description="haircut of ETH in a multi-asset account")
+    eth_haircut: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = Field(
+        0.10, description="haircut of ETH in a multi-asset account"
+    )
 
     @model_validator(mode="after")
     def _leverages_agree(self) -> "CapitalSettings":
         if self.leverage_max <= self.leverage:
             raise ValueError(
-                f"capital.leverage_max = {self.leverage_max} must exceed "
+                f"capital.leverage_max = {self.leverage_max} to exceed "
                 f"capital.leverage = {self.leverage}"
             )
         return self
@@ -143,7 +177,7 @@ class StudySettings(_Section):
     def _start_before_end(self) -> "StudySettings":
         if self.start and self.end and self.start >= self.end:
             raise ValueError(
-                f"study.start = {self.start.isoformat()} must be before "
+                f"a span: study.start = {self.start.isoformat()} must be before "
                 f"study.end = {self.end.isoformat()}"
             )
         return self
@@ -153,7 +187,7 @@ class Settings(BaseSettings):
     """Every setting of the product, frozen after load."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="COUNTERPOISE_", env_nested_delimiter="__"
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
     )
 
     lake: Path = Field(Path("lake"), description="folder of the data lake")
@@ -165,15 +199,6 @@ class Settings(BaseSettings):
     safety: SafetySettings = SafetySettings()
     signals: SignalSettings = SignalSettings()
     study: StudySettings = StudySettings()
-
-    @model_validator(mode="after")
-    def _ratios_agree(self) -> "Settings":
-        if self.hedge.base_ratio > self.hedge.max_ratio:
-            raise ValueError(
-                f"hedge.base_ratio = {self.hedge.base_ratio} must not exceed "
-                f"hedge.max_ratio = {self.hedge.max_ratio}"
-            )
-        return self
 
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
@@ -188,18 +213,80 @@ def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]
     return keys
 
 
-def _refuse(error: ValidationError, source: str) -> FixConfig:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or source
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else "see docs/configuration.md"
-        return FixConfig(key, first["input"], f"a known setting; {hint}", f"edit {source}")
-    message = first["msg"].removeprefix("Value error, ")
-    value = first["input"]
-    if isinstance(value, dict | BaseModel):
-        value = "these settings together"
-    return FixConfig(key, value, message, f"edit {source}")
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}?" if close else "see docs/configuration.md"
+    return f"a known setting; {hint}"
+
+
+def _environment() -> dict[str, str]:
+    """Variable of every setting that the environment sets, by dotted key.
+
+    Raises
+    ------
+    FixConfig
+        A variable of our prefix that is no setting; its value is not repeated, as it may be a
+        secret meant for something else.
+    """
+    known = {key.replace(".", "__").upper(): key for key in known_keys()}
+    found: dict[str, str] = {}
+    for variable in sorted(os.environ):
+        if not variable.upper().startswith(PREFIX) or variable in NOT_SETTINGS:
+            continue
+        name = variable.upper().removeprefix(PREFIX)
+        if name not in known:
+            expected = _nearest(name, known).replace("did you mean ", f"did you mean {PREFIX}")
+            raise FixConfig(variable, "(not shown)", expected, f"rename or unset {variable}")
+        found[known[name]] = variable
+    return found
+
+
+def _holds(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether nested settings have a value at a dotted key."""
+    inner: object = settings
+    for part in key.split("."):
+        if not isinstance(inner, Mapping) or part not in inner:
+            return False
+        inner = inner[part]
+    return True
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Where settings came from, to say where a wrong one is mended."""
+
+    command_line: Mapping[str, Any]
+    environment: Mapping[str, str]
+    file: Path | None
+    in_file: Mapping[str, Any]
+
+    def mend(self, key: str) -> str | None:
+        """Next step for a wrong value of a key; None where it is the default's."""
+        if _holds(self.command_line, key):
+            return f"change {key} on the command line"
+        if key in self.environment:
+            return f"change {self.environment[key]} in the environment"
+        return f"edit {self.file}" if _holds(self.in_file, key) else None
+
+    def refusal(self, error: ValidationError) -> FixConfig:
+        """Refusal of the first wrong setting."""
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        # A place inside a list (venue.names.0) is told by the name of the list.
+        key = next((known for known in known_keys() if key.startswith(f"{known}.")), key)
+        value, message = first["input"], first["msg"]
+        involved = [key]
+        if first["type"] == "extra_forbidden":
+            message = _nearest(key, known_keys())
+        elif first["type"] == "model_type":
+            message = f"a table of settings, [{key}]"
+        elif first["type"] == "value_error" and isinstance(value, dict):
+            involved = [known for known in known_keys() if known in message]
+            value = "these settings together"
+        for lead in ("Value error, ", "Input should be ", "Value should have "):
+            message = message.removeprefix(lead)
+        steps = dict.fromkeys(step for name in involved if (step := self.mend(name)))
+        return FixConfig(key, value, message, " or ".join(steps))
 
 
 def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
@@ -215,7 +302,8 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
     Raises
     ------
     FixConfig
-        Missing file, broken TOML, unknown key, or a value out of range, naming the key.
+        Missing file, broken TOML, unknown key or environment variable, or a value out of range,
+        naming the key and the file, variable or command line it came from.
     """
     default = Path("counterpoise.toml")
     source = file or (default if default.exists() else None)
@@ -247,8 +335,8 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, InitSettingsSource(settings_cls, raw)
 
-    named = str(source) if source else "the command line or the COUNTERPOISE_* environment"
+    sources = _Sources(overrides or {}, _environment(), source, raw)
     try:
-        return Loaded(**(overrides or {}))
+        return Loaded(**sources.command_line)
     except ValidationError as error:
-        raise _refuse(error, named) from None
+        raise sources.refusal(error) from None
