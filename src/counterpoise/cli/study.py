@@ -166,5 +166,6 @@ def demo(
         lake=out / f"lake-{seed}",
         study={"burn_in_days": DEMO_BURN_IN_DAYS},
     )
-    Lake(settings.lake).write(generate(seed, days=DEMO_DAYS), synthetic=True)
+    # A lake of an earlier version may hold other values: the generator is the truth.
+    Lake(settings.lake).write(generate(seed, days=DEMO_DAYS), synthetic=True, replace=True)
     _run(settings, out, json=json)

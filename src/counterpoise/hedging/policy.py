@@ -19,7 +19,7 @@ from counterpoise.signals.forecasts import Forecasts
 from counterpoise.units import DAY_MS
 
 Floats = NDArray[np.float64]
-Family = Literal["bound", "manual", "formula", "model"]
+Family = Literal["bound", "manual", "estimate", "formula", "model"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Policy:
     name, label : str
         Key, and the same in a few plain words.
     family : str
-        ``bound`` (end points), ``manual`` (a person can follow it), ``formula`` (the document's)
-        or ``model`` (needs a trained model).
+        ``bound`` (end points), ``manual`` (a person can follow it), ``estimate`` (a statistic sets
+        the size), ``formula`` (the document's) or ``model`` (needs a trained model).
     build : callable
         Situation to Intent.
     """

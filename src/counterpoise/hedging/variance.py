@@ -49,7 +49,7 @@ def minimum_variance_ratio(spot: Floats, short_cost: Floats) -> float:
     return float(x @ spot[known] / (x @ x))
 
 
-@policy("minimum_variance", "minimum variance (OLS, 180 days)", "manual")
+@policy("minimum_variance", "minimum variance (OLS, 180 days)", "estimate")
 def minimum_variance(situation: Situation) -> Intent:
     """Rolling OLS ratio, estimated each midnight; re-hedged to it when off by the user's band."""
     rows, spot, short_cost = daily_returns(situation.timeline)

@@ -114,10 +114,14 @@ def page_of(study: Study) -> StudyReport:
     first = compared[RECOMMENDED].daily
     span = (
         f"{from_ms(int(study.where.ts_ms[0])).date()} to "
-        f"{from_ms(int(study.where.ts_ms[-1])).date()}, {len(first.ts_ms)} days; forecasts "
-        "are out of sample, policies and recipes were chosen on days before "
-        f"{study.settings.study.holdout_start.date()}"
+        f"{from_ms(int(study.where.ts_ms[-1])).date()}, {len(first.ts_ms)} days; forecasts are out "
+        "of sample"
     )
+    if not study.timeline.synthetic:
+        span += (
+            ", policies and recipes were chosen on days before "
+            f"{study.settings.study.holdout_start.date()}"
+        )
     acted_on = study.settings.hedge.policy
     return StudyReport(
         title="How much short, at what cost",
