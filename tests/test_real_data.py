@@ -134,6 +134,6 @@ def test_the_verdict_follows_from_the_holdout_first(world: World) -> None:
         p < 0.05 and (holdout.versus[metric].difference > 0) == (metric == "ce20")
         for metric, p in holdout.p_holm.items()
     )
-    assert (" beat a static hedge" in first) == won
+    assert ("forecast volatility beat a static hedge" in first) == won
     for rule in ("static_eth", "manual_vol"):
         assert rule in sentence
