@@ -113,6 +113,8 @@ def _run(settings: "Settings", out: Path, *, json: bool) -> None:
         matched,
     )
     typer.echo(f"Verdict: {results['verdict']}")
+    for warning in results["warnings"]:
+        typer.echo(f"WARNING: {warning}.")
     typer.echo(
         f"Trials: {results['trials']['total']} configurations in all; "
         f"registered in advance: {RECOMMENDED}."

@@ -130,6 +130,16 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         bucket=np.arange(len(ts_ms), dtype=np.int64),
     )
     contracts = contracts_of(settings, int(ts_ms[0]))
+    largest_usd = settings.exposure.eth * float(np.nanmin(timeline.spot.close[span]))
+    for contract in contracts:
+        if largest_usd < contract.min_notional_usd:
+            raise FixConfig(
+                "exposure.eth",
+                settings.exposure.eth,
+                f"a full hedge of at least {contract.min_notional_usd:g} USD, the smallest order "
+                f"of {contract.venue}",
+                "hedge a larger exposure",
+            )
     return Arena(
         first, last, ts_ms, market, stack(contracts), limits_of(settings), costs_of(settings)
     )

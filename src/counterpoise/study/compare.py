@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
+from counterpoise.decision.margin_need import margin_for
 from counterpoise.errors import NotEnoughData
 from counterpoise.hedging import RECOMMENDED, Intent, Policy, Situation, policies
 from counterpoise.market.timeline import Timeline
@@ -118,6 +119,8 @@ class Study:
     p_holm_rules : dict of (rule, metric) to float
         Holm over all comparisons with manual rules.
     placebos : tuple of Placebo
+    warnings : tuple of str
+        Limits of the venue that a full hedge of the exposure would break.
     skill : dict
         ``signals.training.evaluate`` over the window.
     """
@@ -131,6 +134,7 @@ class Study:
     p_holm: dict[tuple[str, str], float]
     p_holm_rules: dict[tuple[str, str], float]
     placebos: tuple[Placebo, ...]
+    warnings: tuple[str, ...]
     skill: dict[str, Any]
 
 
@@ -319,6 +323,14 @@ def run_study(
         placebos=placebos(
             situation, where, {name: one.daily for name, one in compared.items()}, progress
         ),
+        warnings=margin_for(
+            settings.exposure.eth,
+            float(np.nanmax(where.market.perp)),
+            settings.capital.collateral,
+            settings.capital,
+            contract,
+            exposure_eth=settings.exposure.eth,
+        ).warnings,
         skill=evaluate(
             timeline,
             forecasts,

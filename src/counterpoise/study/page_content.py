@@ -131,7 +131,7 @@ def page_of(study: Study) -> StudyReport:
         trials=trial_sentence(study),
         acted_on=acted_on,
         settings=_settings(study),
-        notes=study.timeline.notes,
+        notes=(*study.warnings, *study.timeline.notes),
         suspects=study.timeline.suspects,
         policies=tuple(
             PolicyRow(name, one.policy.label, one.metrics) for name, one in compared.items()

@@ -57,6 +57,7 @@ def results_of(study: Study) -> dict[str, Any]:
         "recommended": RECOMMENDED,
         "acted_on": study.settings.hedge.policy,
         "settings": study.settings.model_dump(mode="json", exclude={"lake"}),
+        "warnings": list(study.warnings),
         "policies": {
             name: {
                 "label": one.policy.label,
