@@ -176,11 +176,8 @@ def test_a_variable_like_nothing_known_points_to_the_page_and_keeps_its_value_to
     assert "hunter2" not in str(refused.value)
 
 
-def test_the_variable_of_the_long_tests_and_those_of_others_are_no_settings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_variables_of_others_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = load_settings().model_dump()
-    monkeypatch.setenv("COUNTERPOISE_TEST_LONG", "1")
     monkeypatch.setenv("COUNTERPOINT_HEDGE__BAND", "0.3")
     assert load_settings().model_dump() == plain
 

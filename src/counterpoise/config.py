@@ -36,8 +36,6 @@ from counterpoise.units import Collateral
 Reading = Literal["literal", "bearish", "hedge_value"]
 
 PREFIX = "COUNTERPOISE_"
-#: Variables of that prefix that set nothing here; the tests read this one.
-NOT_SETTINGS = frozenset({"COUNTERPOISE_TEST_LONG"})
 
 
 def _as_utc(moment: datetime) -> datetime:
@@ -231,7 +229,7 @@ def _environment() -> dict[str, str]:
     known = {key.replace(".", "__").upper(): key for key in known_keys()}
     found: dict[str, str] = {}
     for variable in sorted(os.environ):
-        if not variable.upper().startswith(PREFIX) or variable in NOT_SETTINGS:
+        if not variable.upper().startswith(PREFIX):
             continue
         name = variable.upper().removeprefix(PREFIX)
         if name not in known:
