@@ -5,6 +5,7 @@ Nothing here reads market data, and no secret is a setting of this file.
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -44,8 +45,15 @@ def _as_utc(moment: datetime) -> datetime:
 
 
 def _by_comma(names: object) -> object:
-    """Split the text of an environment variable; a list of a file is one already."""
-    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+    """Split the text of an environment variable, by comma or as JSON; a file's list is one."""
+    if not isinstance(names, str):
+        return names
+    if names.lstrip().startswith("["):
+        try:
+            return json.loads(names)
+        except json.JSONDecodeError:
+            raise ValueError("names separated by commas, or a JSON list") from None
+    return [name.strip() for name in names.split(",")]
 
 
 Moment = Annotated[datetime, AfterValidator(_as_utc)]

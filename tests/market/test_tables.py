@@ -148,7 +148,7 @@ def test_takers_cannot_buy_more_than_was_traded():
 
 @pytest.mark.parametrize("rates", [[0.01, 0.02, 0.06], [0.01] * 60, [0.01, -0.01, 0.0075] * 20])
 def test_funding_in_percent_is_refused(rates):
-    with pytest.raises(RejectData, match="looks like percent; divide by 100"):
+    with pytest.raises(RejectData, match="divide by 100 if it is percent"):
         validate(settlements(rates), FUNDING, "f")
 
 
@@ -215,3 +215,9 @@ def test_one_broken_value_anywhere_is_always_found_where_it_is(closes, row, colu
     with pytest.raises(RejectData) as refused:
         validate(put(frame, row, column, value), SPOT, "f")
     assert refused.value.place.startswith(f"row {row}, ")
+
+
+def test_one_month_of_percent_in_a_long_history_is_refused():
+    rates = [0.0001, 0.00005, 0.0002] * 100 + [0.004] * 90
+    with pytest.raises(RejectData, match=r"rows \d+ to \d+, column funding_rate"):
+        validate(settlements(rates), SPECS["funding"], "f", interval="8h")

@@ -220,7 +220,7 @@ def test_venues_keep_their_columns(generated_lake):
         ({"venues": ()}, FixConfig, "distinct venue names"),
         ({"venues": ("binance", "binance")}, FixConfig, "distinct venue names"),
         ({"venues": ("kraken",)}, NotEnoughData, "has no perp_bars kraken ETHUSDT 1h"),
-        ({"symbol": "SOLUSDT"}, NotEnoughData, "has no perp_bars binance SOLUSDT 1h"),
+        ({"symbol": "SOLUSDT"}, FixConfig, "a market of ETH"),
         ({"start": MIDNIGHT, "end": MIDNIGHT}, FixConfig, "before end = 2024-03-01 00:00"),
         ({"start": MIDNIGHT.replace(tzinfo=None)}, FixConfig, "a moment with a zone"),
         (

@@ -27,3 +27,6 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of a pipe left (``| head``); that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.stderr.write(f"error: {error}. Next: check disk space and permissions.\n")
+        raise SystemExit(1) from None

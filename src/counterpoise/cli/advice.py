@@ -1,5 +1,6 @@
 """``ratio`` and ``now``: one number from the formula, and what to do at this moment."""
 
+import math
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -30,8 +31,6 @@ def ratio(
     json: Json = False,
 ) -> None:
     """Short by the document's formula S = L·β / (1 + ρ·(1 - C)), and what moves it."""
-    import math
-
     from counterpoise.errors import FixConfig
     from counterpoise.hedging.formula import formula_hedge
 
@@ -58,7 +57,8 @@ def ratio(
     typer.echo(f"short        {hedge.short_eth:,.2f} ETH")
     typer.echo(f"notional     {hedge.short_eth * price:,.2f} USD at {price:,.2f}")
     typer.echo(f"denominator  {hedge.denominator:.6g}   (1 + ρ·(1 - C))")
-    typer.echo("one more     of            changes the short by")
+    before = " before clipping" if hedge.clipped else ""
+    typer.echo(f"one more     of            changes the short{before} by")
     for words, key, unit in (
         ("1 ETH", "exposure", 1.0),
         ("0.01", "beta", 0.01),
@@ -144,13 +144,19 @@ def now(
         typer.echo("SYNTHETIC MARKET: proves plumbing, not edge.")
     typer.echo(
         f"As of {stamp(advised.as_of_ms)} UTC · ETH perpetual {advised.price_usd:,.2f} USD · "
-        f"exposure {advised.exposure_eth:,.0f} ETH · short {advised.short_eth:,.0f} ETH"
+        f"exposure {advised.exposure_eth:,.12g} ETH · short {advised.short_eth:,.12g} ETH"
     )
+    if advised.short_eth > advised.exposure_eth:
+        net = advised.short_eth - advised.exposure_eth
+        typer.echo(f"WARNING: the short exceeds the exposure: you are net short {net:,.12g} ETH.")
     if age_h > STALE_AFTER_H:
         typer.echo(
             f"WARNING: the newest data is {age_h / 24:,.1f} days old; this is advice for that "
             "moment, not for now. Next: import newer data."
         )
+
+    def money(value: float) -> str:
+        return f"{value:+,.0f}" if math.isfinite(value) else "unknown"
 
     def cells(row: Advice) -> list[str]:
         margin = row.margin
@@ -169,8 +175,8 @@ def now(
             f"{row.order_cost_usd:,.0f}",
             f"{margin.amount:,.{digits}f} {margin.unit}",
             f"{dies:,.2f}" if dies != float("inf") else "never",
-            f"{row.funding_day_last_usd:+,.0f}",
-            f"{row.funding_day_forecast_usd:+,.0f}",
+            money(row.funding_day_last_usd),
+            money(row.funding_day_forecast_usd),
         ]
 
     print_table(

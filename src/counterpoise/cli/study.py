@@ -35,6 +35,7 @@ _COLUMNS = (
     ("cost", "cost/yr", 2, True),
     ("turnover", "turnover", 1, False),
     ("mean_ratio", "mean S/L", 3, False),
+    ("liquidations", "liq.", 0, False),
 )
 
 
@@ -45,9 +46,10 @@ def _run(settings: "Settings", out: Path, *, json: bool) -> None:
     from counterpoise.market.lake import Lake
     from counterpoise.signals.training import forecast
     from counterpoise.study.compare import Study, run_study
-    from counterpoise.study.results import results_of, write_study
+    from counterpoise.study.results import prepare_folder, results_of, write_study
 
     acted_on = policies[settings.hedge.policy].name
+    prepare_folder(out).rmdir()  # a folder that cannot be written is refused before the work
 
     def work(progress: Progress) -> Study:
         timeline = build_timeline(

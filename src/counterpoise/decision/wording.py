@@ -32,6 +32,8 @@ def movement(ratio: float, decision: Decision, traded_eth: float) -> str:
         return f"Sell: {ratio:.1%} hedged is below {band}"
     if traded_eth < 0:
         return f"Buy back: {ratio:.1%} hedged is above {band}"
+    if ratio < lo or ratio > hi:
+        return f"Hold: {ratio:.1%} hedged is outside {band} by less than the smallest order"
     return f"Hold: {ratio:.1%} hedged is inside {band}"
 
 

@@ -17,13 +17,12 @@ from counterpoise.market.asof import Notes, daily_series
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.settlement import SETTLEMENT_JITTER_MS, settlement_gaps
+from counterpoise.market.suspects import SUSPECT_SHARE, suspect_extremes, without_strangers
 from counterpoise.market.timeline import Bars, Floats, Suspect, Timeline
 from counterpoise.units import DAY_MS, HOUR_MS, stamp, to_ms
 
 Millis = NDArray[np.int64]
 
-#: A perpetual's extreme this far outside the spot extreme of the same hour is not believed.
-SUSPECT_SHARE = 0.10
 #: The venue whose spot price the exposure is valued at.
 SPOT_VENUE = "binance"
 #: Age of a settled rate beyond which it says nothing about now; no venue settles less often.
@@ -84,6 +83,10 @@ def build_timeline(
     names = tuple(venues)
     if not names or len(set(names)) != len(names):
         raise FixConfig("venue.names", list(names), "distinct venue names", "edit venue.names")
+    if base_asset(symbol) != "ETH":
+        raise FixConfig(
+            "venue.symbol", symbol, "a market of ETH: the exposure is ETH", "use ETHUSDT"
+        )
     sources = [_Source(lake, venue, symbol) for venue in names]
     perps = [source.bars("perp_bars") for source in sources]
     spot_table = lake.read("spot_bars", venue=SPOT_VENUE, symbol=symbol.upper(), interval=_BAR)
@@ -235,6 +238,10 @@ def _venue_columns(
     ts_ms = clock[1:]
     with_first = place_bars(table, clock)
     raw = _without_first(with_first)
+    raw, strangers, left_out = without_strangers(
+        f"{source.venue} {source.symbol}", raw, _without_first(spot), ts_ms
+    )
+    notes.lines += left_out
     notes.missing(f"{source.venue} perpetual bars", ts_ms, np.isnan(raw.close))
     mark_high = _mark_bound(with_first, spot)[1:]
     marked = np.zeros(len(ts_ms), dtype=np.bool_)
@@ -247,6 +254,7 @@ def _venue_columns(
             f"{source.venue} mark price: {int(marked.sum())} of {len(ts_ms)} hours from mark bars; "
             "the rest is the perpetual high, at most the spot high raised by the basis"
         )
+    mark_high = np.where(strangers & ~marked, np.nan, mark_high)
     doubted, suspects = suspect_extremes(source.venue, raw, _without_first(spot), ts_ms)
     high, low = (np.where(doubted, np.nan, values) for values in (raw.high, raw.low))
     perp = Bars(raw.open, high, low, raw.close, raw.volume)
@@ -275,40 +283,6 @@ def _mark_bound(perp: Bars, spot: Bars) -> Floats:
     raised = np.fmax(0.0, np.fmax(basis, np.concatenate(([np.nan], basis[:-1]))))
     bounded = np.minimum(perp.high, spot.high * (1 + raised))
     return np.where(np.isnan(spot.high), np.maximum(perp.open, perp.close), bounded)
-
-
-def suspect_extremes(
-    venue: str, perp: Bars, spot: Bars, ts_ms: Millis
-) -> tuple[NDArray[np.bool_], list[Suspect]]:
-    """Perpetual bars whose high or low the spot bar of the same hour contradicts.
-
-    Parameters
-    ----------
-    venue : str
-    perp, spot : Bars
-        Both (T,), on the clock ``ts_ms``.
-    ts_ms : int64 (T,)
-
-    Returns
-    -------
-    doubted : bool (T,)
-        More than :data:`SUSPECT_SHARE` above the spot high or below the spot low.
-    suspects : list of Suspect
-        In time order.
-    """
-    above = spot.high * (1 + SUSPECT_SHARE)
-    below = spot.low * (1 - SUSPECT_SHARE)
-    too_high, too_low = perp.high > above, perp.low < below
-    treatment = "high and low left empty, mark high bounded by spot"
-    suspects = [
-        Suspect(int(ts_ms[tick]), venue, name, float(values[tick]), float(bound[tick]), treatment)
-        for name, values, bound, flags in (
-            ("high", perp.high, above, too_high),
-            ("low", perp.low, below, too_low),
-        )
-        for tick in np.flatnonzero(flags)
-    ]
-    return too_high | too_low, sorted(suspects, key=lambda suspect: (suspect.ts_ms, suspect.column))
 
 
 def _funding(source: _Source, ts_ms: Millis, notes: Notes) -> tuple[Floats, Floats, Floats, Floats]:

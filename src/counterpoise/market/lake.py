@@ -157,8 +157,11 @@ class Lake:
         if size != file.bytes:
             found = "no file" if size is None else f"{size} bytes"
             raise RejectData(str(path), "whole file", found, f"{file.bytes} bytes", again)
+        content = path.read_bytes()
+        if sha256(content) != file.sha256:
+            raise RejectData(str(path), "whole file", "other bytes", "what was written", again)
         try:
-            return pl.read_parquet(path, hive_partitioning=False)
+            return pl.read_parquet(content, hive_partitioning=False)
         except pl.exceptions.PolarsError as broken:
             raise RejectData(
                 str(path), "whole file", str(broken).splitlines()[0], "readable Parquet", again

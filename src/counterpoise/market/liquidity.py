@@ -7,26 +7,24 @@ from counterpoise.market.timeline import Timeline
 
 Floats = NDArray[np.float64]
 
-#: Trailing hours behind the cost model's volatility and volume, and the fewest that count.
+#: Trailing bars behind the cost model's volatility and volume, and the fewest that count.
 COST_WINDOW_H, FEWEST_HOURS = 168, 48
 
 
 def _trailing_mean(values: Floats, window: int) -> Floats:
-    """Mean of the finite values of the last ``window`` rows; NaN with too few of them."""
+    """Mean of the last ``window`` finite values, however long ago; NaN with too few of them."""
     known = np.isfinite(values)
-    total = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    count = np.concatenate([[0], np.cumsum(known)])
-    end = np.arange(1, len(values) + 1)
+    total = np.concatenate([[0.0], np.cumsum(values[known])])
+    end = np.cumsum(known)
     begin = np.maximum(end - window, 0)
-    seen = count[end] - count[begin]
-    mean = (total[end] - total[begin]) / np.maximum(seen, 1)
-    return np.where(seen >= FEWEST_HOURS, mean, np.nan)
+    mean = (total[end] - total[begin]) / np.maximum(end - begin, 1)
+    return np.where(end >= FEWEST_HOURS, mean, np.nan)
 
 
 def liquidity(timeline: Timeline) -> tuple[Floats, Floats]:
     """Trailing daily volatility (T,) and daily volume in ETH (T, V) for the impact model.
 
-    Both use the last 168 hours known at t, gaps left out; NaN until 48 hours were seen.
+    Both use the last 168 bars known at t, gaps left out; NaN until 48 were seen.
     """
     returns = np.diff(np.log(timeline.spot.close), prepend=np.nan)
     sigma_day = np.sqrt(24.0 * _trailing_mean(returns**2, COST_WINDOW_H))

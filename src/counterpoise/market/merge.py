@@ -61,13 +61,15 @@ def merge(
         suffix=":new",
     )
     both = both.sort(identity)
-    differs = {name: pl.col(name) != pl.col(f"{name}:new") for name in values}
+    # known_at follows from ts by a rule of this version, so a newer rule is no contradiction.
+    differs = {name: pl.col(name) != pl.col(f"{name}:new") for name in values if name != "known_at"}
+    ruled = pl.col("known_at") != pl.col("known_at:new")
     gains = [pl.col(name).is_null() & pl.col(f"{name}:new").is_not_null() for name in values]
     overlap = pl.col("_old").is_not_null() & pl.col("_new").is_not_null()
     conflict = pl.any_horizontal([test.fill_null(False) for test in differs.values()]) & overlap
     if not replacing:
-        _refuse_conflict(both.filter(conflict), values, key, file)
-    filled = pl.any_horizontal(gains) & overlap
+        _refuse_conflict(both.filter(conflict), list(differs), key, file)
+    filled = (pl.any_horizontal(gains) | ruled.fill_null(False)) & overlap
     counts = both.select(
         pl.col("_old").is_null().sum().alias("new"),
         (filled | conflict).sum().alias("merged"),
@@ -75,7 +77,10 @@ def merge(
     ).row(0, named=True)
     first, second = (":new", "") if replacing else ("", ":new")
     table = both.with_columns(
-        pl.coalesce(f"{name}{first}", f"{name}{second}").alias(name) for name in values
+        pl.coalesce(f"{name}:new", name).alias(name)
+        if name == "known_at"
+        else pl.coalesce(f"{name}{first}", f"{name}{second}").alias(name)
+        for name in values
     ).select(new.columns)
     return Merged(table, counts["new"], counts["merged"], counts["overlap"] - counts["merged"])
 

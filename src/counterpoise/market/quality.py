@@ -12,16 +12,12 @@ import numpy as np
 import polars as pl
 
 from counterpoise.market.asof import DAILY_STALE_MS, Millis, spans_of
-from counterpoise.market.assemble import (
-    SPOT_VENUE,
-    SUSPECT_SHARE,
-    place_bars,
-    suspect_extremes,
-)
+from counterpoise.market.assemble import SPOT_VENUE, place_bars
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.releases import RELEASES
 from counterpoise.market.settlement import settlement_gaps
+from counterpoise.market.suspects import SUSPECT_SHARE, suspect_extremes
 from counterpoise.market.tables import SPECS, interval_ms
 from counterpoise.units import DAY_MS, HOUR_MS, stamp
 

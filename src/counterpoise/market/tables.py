@@ -27,6 +27,8 @@ FUNDING_ABS_LIMIT = 0.05
 FUNDING_MEDIAN_LIMIT = 0.002
 #: Fewer settlements may all be extreme: in the week of the Merge one venue's median was 0.003.
 FUNDING_MEDIAN_ROWS = 60
+#: Rows of the running median, a month of 8 h settlements: a single bad month shows.
+FUNDING_MEDIAN_WINDOW = 90
 
 
 @dataclass(frozen=True)
@@ -196,15 +198,22 @@ def _check_bars(frame: pl.DataFrame, defects: Defects) -> None:
 
 def _check_funding(frame: pl.DataFrame, file: str, defects: Defects) -> None:
     rate = frame["funding_rate"]
-    percent = "looks like percent; divide by 100"
+    percent = "divide by 100 if it is percent, by 10,000 if it is basis points"
     expected = "a fraction per settlement interval (1 basis point is 0.0001)"
     defects.add(rate.abs() > FUNDING_ABS_LIMIT, "funding_rate", rate, expected, percent)
     defects.refuse()
-    median = rate.abs().median()
-    enough = frame.height >= FUNDING_MEDIAN_ROWS
-    if enough and isinstance(median, float) and median > FUNDING_MEDIAN_LIMIT:
+    window = min(FUNDING_MEDIAN_WINDOW, frame.height)
+    if window < FUNDING_MEDIAN_ROWS:
+        return
+    median = rate.abs().rolling_median(window)
+    wide = (median > FUNDING_MEDIAN_LIMIT).arg_max()
+    if wide is not None and median[wide] is not None and median[wide] > FUNDING_MEDIAN_LIMIT:
         raise RejectData(
-            file, "column funding_rate, median of |value|", round(median, 6), expected, percent
+            file,
+            f"rows {wide - window + 1} to {wide}, column funding_rate, median of |value|",
+            round(float(median[wide]), 6),
+            expected,
+            percent,
         )
 
 

@@ -16,7 +16,7 @@ from counterpoise.config import Settings
 from counterpoise.decision.step import Limits, limits_of
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging.intent import Intent
-from counterpoise.market.liquidity import COST_WINDOW_H, FEWEST_HOURS, liquidity
+from counterpoise.market.liquidity import FEWEST_HOURS, liquidity
 from counterpoise.market.timeline import Timeline
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.kernel import (
@@ -32,6 +32,8 @@ from counterpoise.venues.contract import Contract, VenueRules, contract_at, stac
 
 Floats = NDArray[np.float64]
 
+#: Share of hours without a known funding rate above which a simulation is refused.
+FUNDING_UNKNOWN_LIMIT = 0.02
 #: Intents simulated at once: enough for the cores, little enough for the memory.
 BATCH = 32
 
@@ -109,10 +111,19 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
     if not known.all():
         tick = first + int(np.flatnonzero(~known)[0])
         raise NotEnoughData(
-            f"at {stamp(int(timeline.ts_ms[tick]))} there are not yet {FEWEST_HOURS} hours of spot "
-            f"prices and perpetual volume among the last {COST_WINDOW_H}, so an order cannot be "
+            f"at {stamp(int(timeline.ts_ms[tick]))} fewer than {FEWEST_HOURS} bars of spot and of "
+            f"every perpetual ({', '.join(timeline.venues)}) were seen, so an order cannot be "
             "priced. Next: import earlier bars or start later."
         )
+    for v, venue in enumerate(timeline.venues):
+        unknown = np.isnan(timeline.funding_last[span, v])
+        if unknown.mean() > FUNDING_UNKNOWN_LIMIT:
+            tick = first + int(np.flatnonzero(unknown)[0])
+            raise NotEnoughData(
+                f"{venue} funding is missing for {int(unknown.sum()):,} of {len(unknown):,} hours, "
+                f"first at {stamp(int(timeline.ts_ms[tick]))}; a hedge without funding is not what "
+                "you would have had. Next: import the settlements or narrow --from .. --to."
+            )
     ts_ms = timeline.ts_ms[span]
 
     def cut(values: Floats) -> Floats:

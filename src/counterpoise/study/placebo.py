@@ -16,6 +16,9 @@ from counterpoise.study.metrics import annual_vol, certainty_equivalent, daily_r
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
+#: Shifts of 30 days and more need a window that has room for many different ones.
+FEWEST_TICKS = 24 * 365
+
 
 @dataclass(frozen=True)
 class Placebo:
@@ -54,7 +57,7 @@ def placebos(
     progress : callable, optional
     """
     count = situation.settings.study.placebo_draws
-    if count == 0:
+    if count == 0 or where.last - where.first < FEWEST_TICKS:
         return ()
     rng = np.random.default_rng(situation.settings.study.seed)
     forecasts = situation.forecasts

@@ -132,6 +132,21 @@ def path_table(path: SimulatedPath, venues: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def prepare_folder(out: Path) -> Path:
+    """Make sure a folder can be written and return an empty one inside it for the work.
+
+    Raises
+    ------
+    FixConfig
+        ``out`` is a file or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".study-", dir=out))
+    except OSError as error:
+        raise FixConfig("--out", str(out), f"a writable folder ({error})", "name another") from None
+
+
 def write_study(study: Study, out: Path) -> dict[str, Path]:
     """Write report, results and paths into ``out``; all of them or none.
 
@@ -151,13 +166,7 @@ def write_study(study: Study, out: Path) -> dict[str, Path]:
     FixConfig
         ``out`` is a file or cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise FixConfig("--out", str(out), "a folder", "name another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".study-", dir=out))
-    except OSError as error:
-        raise FixConfig("--out", str(out), f"a writable folder ({error})", "name another") from None
+    staging = prepare_folder(out)
     try:
         paths = staging / "paths"
         paths.mkdir()
@@ -179,6 +188,10 @@ def write_study(study: Study, out: Path) -> dict[str, Path]:
             old.rename(staging / "replaced")
         for name in ("paths", "results.json", "report.html"):
             os.replace(staging / name, out / name)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise FixConfig(
+            "--out", str(out), f"a folder with room for a study ({error})", "free space there"
+        ) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return {

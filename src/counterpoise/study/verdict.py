@@ -69,13 +69,14 @@ def _against_static(versus: dict[str, Difference], p_holm: dict[str, float]) -> 
 
 
 def _against_rule(study: Study, rule: str) -> str:
-    """Certainty equivalent against one manual rule, each at its own size."""
-    found, p = study.versus_rules[rule]["ce20"], study.p_holm_rules[rule, "ce20"]
-    if p >= SIGNIFICANT:
-        words = "is not distinguishable from"
-    else:
-        words = "is better than" if found.difference > 0 else "is worse than"
-    return f"{words} {rule} ({100 * found.difference:+.2f} points, Holm p = {p:.3f})"
+    """Registered metrics against one manual rule, each at its own size."""
+    said = []
+    for metric in PREREGISTERED:
+        found, p = study.versus_rules[rule][metric], study.p_holm_rules[rule, metric]
+        if p < SIGNIFICANT:
+            gain = (found.difference > 0) == _WORDS[metric][2]
+            said.append(f"{'better' if gain else 'worse'} in {_part(metric, found, p)}")
+    return f"{', '.join(said)} than {rule}" if said else f"not distinguishable from {rule}"
 
 
 def verdict(study: Study) -> str:
@@ -105,7 +106,9 @@ def verdict(study: Study) -> str:
     p = study.p_holm[RECOMMENDED, "mean"]
     rules = dict.fromkeys(["static_eth", strongest_rule(study)])
     against = " and ".join(_against_rule(study, rule) for rule in rules)
+    count = study.compared[RECOMMENDED].path.liquidations
+    liquidated = f"; it was liquidated {count} times" if count else ""
     return (
         f"{said}; it earned {100 * abs(mean.difference):.2f} points a year {more} than that static "
-        f"hedge (Holm p = {p:.3f}), and in certainty equivalent it {against}."
+        f"hedge (Holm p = {p:.3f}), and is {against}{liquidated}."
     )
