@@ -105,7 +105,7 @@ def verdict(study: Study) -> str:
     more = "more" if mean.difference > 0 else "less"
     p = study.p_holm[RECOMMENDED, "mean"]
     rules = dict.fromkeys(["static_eth", strongest_rule(study)])
-    against = " and ".join(_against_rule(study, rule) for rule in rules)
+    against = ", and ".join(_against_rule(study, rule) for rule in rules)
     count = study.compared[RECOMMENDED].path.liquidations
     liquidated = f"; it was liquidated {count} times" if count else ""
     return (
