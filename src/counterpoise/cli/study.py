@@ -46,10 +46,10 @@ def _run(settings: "Settings", out: Path, *, json: bool) -> None:
     from counterpoise.market.lake import Lake
     from counterpoise.signals.training import forecast
     from counterpoise.study.compare import Study, run_study
-    from counterpoise.study.results import prepare_folder, results_of, write_study
+    from counterpoise.study.results import refuse_unwritable, results_of, write_study
 
     acted_on = policies[settings.hedge.policy].name
-    prepare_folder(out).rmdir()  # a folder that cannot be written is refused before the work
+    refuse_unwritable(out)
 
     def work(progress: Progress) -> Study:
         timeline = build_timeline(

@@ -132,19 +132,17 @@ def path_table(path: SimulatedPath, venues: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def prepare_folder(out: Path) -> Path:
-    """Make sure a folder can be written and return an empty one inside it for the work.
+def refuse_unwritable(out: Path) -> None:
+    """Refuse a folder that cannot be written, before the work and without making it.
 
     Raises
     ------
     FixConfig
-        ``out`` is a file or cannot be written.
+        ``out`` or its nearest existing parent is a file or cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".study-", dir=out))
-    except OSError as error:
-        raise FixConfig("--out", str(out), f"a writable folder ({error})", "name another") from None
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise FixConfig("--out", str(out), "a folder that can be written", "name another")
 
 
 def write_study(study: Study, out: Path) -> dict[str, Path]:
@@ -166,7 +164,9 @@ def write_study(study: Study, out: Path) -> dict[str, Path]:
     FixConfig
         ``out`` is a file or cannot be written.
     """
-    staging = prepare_folder(out)
+    refuse_unwritable(out)
+    out.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".study-", dir=out))
     try:
         paths = staging / "paths"
         paths.mkdir()
