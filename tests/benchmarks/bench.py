@@ -49,7 +49,7 @@ def random_market() -> Timeline:
         mark_high=perp * 1.002,
         funding_settled=settled,
         funding_mark=none,
-        funding_last=settled,
+        funding_last=np.full((HOURS, 1), 1e-4),
         funding_interval_h=np.full((HOURS, 1), 8.0),
         daily={},
         suspects=(),
