@@ -5,7 +5,7 @@ discover anything by itself: the house that owns a registry imports the rooms th
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from counterpoise.errors import FixConfig
 
@@ -35,15 +35,6 @@ class Registry[T]:
         if name in self._items:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
         self._items[name] = item
-
-    def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that registers what it decorates under ``name``."""
-
-        def decorate(item: T) -> T:
-            self.add(name, item)
-            return item
-
-        return decorate
 
     def __getitem__(self, name: str) -> T:
         try:

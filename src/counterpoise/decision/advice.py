@@ -116,8 +116,6 @@ class _Desk:
     tick: int
     price: float
     short_eth: float
-    posted: float | None
-    inputs: dict[str, float]
 
     def decide(self, intent: Intent, *, step_eth: float, min_notional_usd: float) -> Decision:
         """Decide at the tick, with the guard's memory of the hours before."""
@@ -211,7 +209,7 @@ def advise(
     inputs["volume_day_eth"] = float(volume_day[t, 0])
     per_day = 24.0 / inputs["funding_interval_h"]
     situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
-    desk = _Desk(situation, t, price, short_eth, posted, inputs)
+    desk = _Desk(situation, t, price, short_eth)
 
     def row(
         name: str,

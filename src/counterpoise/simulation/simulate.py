@@ -266,11 +266,6 @@ def simulate(
             progress(done)
 
 
-def simulate_one(where: Arena, intent: Intent, *, daily: bool = False) -> SimulatedPath:
-    """Simulate a single intent; see :func:`simulate`."""
-    return next(simulate(where, [intent], daily=daily))
-
-
 def to_days(path: SimulatedPath) -> SimulatedPath:
     """The same path by UTC day, from a path recorded by tick.
 
