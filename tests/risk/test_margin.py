@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoise.risk.margin import (
-    liquidation_price_eth_collateral,
-    liquidation_price_inverse,
-    liquidation_price_linear,
+    liquidation_price,
     maintenance_margin,
+    maintenance_of_short,
 )
 from counterpoise.venues import contract_at
 from counterpoise.venues.contract import stack
@@ -31,7 +30,7 @@ def tiers(venue: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 )
 def test_worked_liquidation_prices(venue: str, leverage: float, expected: float) -> None:
     equity = QUANTITY * ENTRY / leverage
-    price = liquidation_price_linear(equity, QUANTITY, ENTRY, *tiers(venue))
+    price = liquidation_price(equity, 0.0, QUANTITY, ENTRY, False, *tiers(venue))
     assert round(price, 2) == expected
 
 
@@ -54,7 +53,7 @@ def test_linear_equity_equals_maintenance_at_the_liquidation_price(
     quantity: float, entry: float, leverage: float
 ) -> None:
     equity = quantity * entry / leverage
-    price = liquidation_price_linear(equity, quantity, entry, *tiers("binance"))
+    price = liquidation_price(equity, 0.0, quantity, entry, False, *tiers("binance"))
     left = equity - quantity * (price - entry)
     needed = maintenance_margin(quantity * price, *tiers("binance"))
     assert left == pytest.approx(needed, rel=1e-9, abs=1e-6)
@@ -65,9 +64,8 @@ def test_eth_collateral_equals_maintenance_at_the_liquidation_price(
     quantity: float, entry: float, leverage: float, haircut: float
 ) -> None:
     collateral = quantity / leverage / (1 - haircut)
-    price = liquidation_price_eth_collateral(
-        collateral, haircut, quantity, entry, *tiers("binance")
-    )
+    counted = collateral * (1 - haircut)
+    price = liquidation_price(0.0, counted, quantity, entry, False, *tiers("binance"))
     if math.isinf(price):
         assert collateral * (1 - haircut) >= quantity  # ETH worth more than it owes per dollar up
         return
@@ -81,7 +79,9 @@ def test_inverse_equity_equals_maintenance_at_the_liquidation_price(
     quantity: float, entry: float, leverage: float
 ) -> None:
     notional, collateral = quantity * entry, quantity / leverage
-    price = liquidation_price_inverse(collateral, notional, entry, *tiers("binance-coin-m"))
+    price = liquidation_price(
+        0.0, collateral, quantity, entry, True, *tiers("binance-coin-m")
+    )
     if math.isinf(price):
         # Nothing is owed in the limit of an infinite price, maintenance credit included.
         assert collateral >= quantity * 0.9
@@ -92,12 +92,33 @@ def test_inverse_equity_equals_maintenance_at_the_liquidation_price(
 
 
 def test_a_fully_collateralised_inverse_short_cannot_be_liquidated() -> None:
-    assert math.isinf(liquidation_price_inverse(10.0, 20_000.0, 2_000.0, *tiers("binance-coin-m")))
+    rules = tiers("binance-coin-m")
+    assert math.isinf(liquidation_price(0.0, 10.0, 10.0, 2_000.0, True, *rules))
 
 
 def test_more_leverage_dies_sooner() -> None:
     died = [
-        liquidation_price_linear(QUANTITY * ENTRY / leverage, QUANTITY, ENTRY, *tiers("binance"))
+        liquidation_price(
+            QUANTITY * ENTRY / leverage, 0.0, QUANTITY, ENTRY, False, *tiers("binance")
+        )
         for leverage in (2, 3, 5, 10)
     ]
     assert died == sorted(died, reverse=True)
+
+
+def test_a_debt_brings_the_liquidation_of_eth_collateral_nearer() -> None:
+    rules = tiers("binance")
+    free, indebted = (
+        liquidation_price(cash, 300.0, QUANTITY, ENTRY, False, *rules) for cash in (0.0, -100_000.0)
+    )
+    assert ENTRY < indebted < free
+    left = -100_000.0 + 300.0 * indebted - QUANTITY * (indebted - ENTRY)
+    assert left == pytest.approx(maintenance_margin(QUANTITY * indebted, *rules), rel=1e-9)
+
+
+def test_an_inverse_short_shrinks_in_eth_as_the_price_rises() -> None:
+    rules = tiers("binance-coin-m")
+    usd = maintenance_of_short(100.0, 2_000.0, 4_000.0, True, *rules)
+    assert usd == pytest.approx(4_000.0 * maintenance_margin(50.0, *rules))
+    linear = maintenance_of_short(100.0, 2_000.0, 4_000.0, False, *tiers("binance"))
+    assert linear == pytest.approx(maintenance_margin(400_000.0, *tiers("binance")))

@@ -1,19 +1,20 @@
 """The compiled simulator agrees with the slow one written from the page, on random paths."""
 
-import itertools
-
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.decision.step import Limits, Reason
-from counterpoise.simulation.kernel import (
+from counterpoise.simulation.arrays import (
+    AccountRules,
     CostRules,
     IntentArrays,
-    MarketArrays,
+    Record,
     empty_record,
-    run,
 )
+from counterpoise.simulation.kernel import CAPITAL, run
+from counterpoise.simulation.prices import MarketArrays, Prices, prices_of
 from counterpoise.venues.contract import VenueRules
 from tests.simulation.oracle import simulate as slow_simulate
 
@@ -23,9 +24,18 @@ TIERS = [
 ]
 
 
+#: Kind of collateral: what a posted coin counts for, and whether the contract is inverse.
+KINDS = {"usdt": (0.0, False), "eth": (0.9, False), "coin-margined": (1.0, True)}
+
+
 def random_case(seed: int) -> dict:
-    """Inputs with gaps, jumps, settlements in gaps, unknown intents, tiny orders and two venues."""
+    """Inputs with gaps, jumps, settlements in gaps, unknown intents, tiny orders and two venues.
+
+    Any kind of collateral, a budget that may run out, an exposure that may fall.
+    """
     rng = np.random.default_rng(seed)
+    kind = str(rng.choice(list(KINDS)))
+    coin_value, inverse = KINDS[kind]
     ticks, venues = int(rng.integers(2, 60)), int(rng.integers(1, 3))
     size = (ticks, venues)
     wild = rng.choice([0.005, 0.03, 0.15])
@@ -58,7 +68,7 @@ def random_case(seed: int) -> dict:
         "funding_mark": mark,
         "sigma_day": rng.uniform(0.01, 0.1, ticks),
         "volume_day_eth": rng.uniform(1e4, 1e6, size),
-        "exposure_eth": 100.0 * rng.uniform(0.5, 2.0, ticks),
+        "exposure_eth": 100.0 * rng.uniform(0.5, 2.0, ticks) ** rng.integers(0, 2),
         "lo": lo,
         "hi": hi,
         "to_lo": to_lo,
@@ -69,91 +79,90 @@ def random_case(seed: int) -> dict:
         "maker_fee": [2e-4, 1e-4][:venues],
         "taker_fee": [5e-4, 5e-4][:venues],
         "step_eth": [0.001, 0.01][:venues],
+        "contract_usd": [10.0, 100.0][:venues],
         "min_notional_usd": [float(rng.choice([20.0, 20_000.0])), 5_000.0][:venues],
         "liquidation_fee": [0.0125, 0.015][:venues],
-        "tiers": TIERS[:venues],
+        "tiers": [
+            [(cap / 2_000.0, rate, amount / 2_000.0) for cap, rate, amount in row]
+            if inverse
+            else row
+            for row in TIERS[:venues]
+        ],
+        "coin_value": coin_value,
+        "inverse": inverse,
+        "budget_usd": float(rng.choice([np.inf, 60_000.0, 10_000.0])),
         "max_ratio": float(rng.choice([0.7, 1.0])),
         "fallback_ratio": 0.8,
         "grace_ticks": int(rng.integers(0, 4)),
         "leverage": float(rng.choice([2.0, 5.0, 20.0])),
-        "leverage_max": float(rng.choice([25.0, 40.0])),
+        "leverage_max": float(rng.choice([25.0, 40.0, 60.0])),
         "taker_share": 0.4,
         "half_spread": 5e-5,
         "impact_coefficient": 0.7,
         "capital_cost_per_year": 0.04,
+        "eth_cost_per_year": 0.03,
     }
 
 
-def compiled(case: dict) -> tuple:
+def compiled(case: dict) -> tuple[Record, int, Prices]:
     """Run the kernel on the same inputs."""
     tiers = [row + [row[-1]] * (3 - len(row)) for row in case["tiers"]]
+    rates = np.array([[tier[1] for tier in row] for row in tiers])
+    per_venue = {
+        name: np.array(case[name], dtype=float)
+        for name in (
+            *("maker_fee", "taker_fee", "step_eth", "contract_usd", "min_notional_usd"),
+            "liquidation_fee",
+        )
+    }
     venue = VenueRules(
-        *(
-            np.array(case[name], dtype=float)
-            for name in (
-                "maker_fee",
-                "taker_fee",
-                "step_eth",
-                "min_notional_usd",
-                "liquidation_fee",
-            )
-        ),
-        *(np.array([[tier[k] for tier in row] for row in tiers]) for k in range(3)),
+        **per_venue,
+        highest_rate=rates.max(axis=1),
+        tier_cap=np.array([[tier[0] for tier in row] for row in tiers]),
+        tier_rate=rates,
+        tier_amount=np.array([[tier[2] for tier in row] for row in tiers]),
     )
     market = MarketArrays(
-        *(
-            np.ascontiguousarray(case[name])
-            for name in (
-                "spot",
-                "perp",
-                "mark_high",
-                "funding_settled",
-                "funding_mark",
-                "sigma_day",
-                "volume_day_eth",
-                "exposure_eth",
-            )
-        ),
-        case["bucket"].astype(np.int64),
+        **{
+            name: np.ascontiguousarray(case[name])
+            for name in MarketArrays._fields
+            if name != "bucket"
+        },
+        bucket=case["bucket"].astype(np.int64),
     )
     intent = IntentArrays(
-        *(
-            np.ascontiguousarray(case[name])
-            for name in ("lo", "hi", "to_lo", "to_hi", "weights", "urgency")
-        )
+        **{name: np.ascontiguousarray(case[name]) for name in IntentArrays._fields}
     )
-    limits = Limits(
-        case["max_ratio"],
-        case["fallback_ratio"],
-        float(case["grace_ticks"]),
-        case["leverage"],
-        case["leverage_max"],
-    )
-    costs = CostRules(
-        case["taker_share"],
-        case["half_spread"],
-        case["impact_coefficient"],
-        case["capital_cost_per_year"],
-    )
+    limits = Limits(**{name: float(case[name]) for name in Limits._fields})
+    costs = CostRules(**{name: case[name] for name in CostRules._fields})
+    account = AccountRules(case["coin_value"], case["inverse"], case["budget_usd"])
     record = empty_record(int(market.bucket[-1]) + 1, market.perp.shape[1])
-    liquidations = run(market, intent, venue, limits, costs, record)
-    return record, liquidations
+    prices = prices_of(market, account.inverse)
+    liquidations = run(
+        prices, market.exposure_eth, market.bucket, intent, venue, limits, costs, account, record
+    )
+    return record, liquidations, prices
 
 
-FIELDS = ("pnl", "short_eth", "equity", "traded_eth", "lo", "hi", "exposure_eth", "spot")
+IN_USD = ("pnl", "equity", "paid_in")
+FIELDS = (
+    *IN_USD,
+    *("short_eth", "posted_eth", "margin_low", "traded_eth", "lo", "hi"),
+    *("exposure_eth", "exposure_mean", "spot", "spot_open"),
+)
 
 
 def assert_agree(case: dict) -> set[str]:
     """Compare both simulators; returns the reasons that occurred."""
     expected = slow_simulate(**case)
-    record, liquidations = compiled(case)
+    record, liquidations, _ = compiled(case)
     scale = 2_000.0 * 200.0  # USD of exposure: money is compared relative to it
-    for field in (*FIELDS, "spot_open"):
+    for field in FIELDS:
         np.testing.assert_allclose(
             getattr(record, field),
             np.array(getattr(expected, field), dtype=float),
             rtol=1e-9,
-            atol=1e-9 * (scale if field in ("pnl", "equity") else 1.0),
+            atol=1e-9 * (scale if field in IN_USD else 1.0),
             err_msg=field,
         )
     assert liquidations == expected.liquidations
@@ -169,28 +178,69 @@ def test_compiled_simulator_equals_the_independent_one(seed: int) -> None:
 
 
 def test_the_random_cases_reach_every_branch() -> None:
-    reached = set().union(*(assert_agree(random_case(seed)) for seed in range(150)))
+    reached = set().union(*(assert_agree(random_case(seed)) for seed in range(400)))
     assert reached == {flag.name for flag in Reason} | {"LIQUIDATED"}
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_attribution_adds_up_to_the_change_of_wealth(seed: int) -> None:
-    """Components sum to ETH gains + perpetual gains + funding - costs, counted from cash alone."""
+    """Components but the cost of capital are what coins and cash became worth, less deposits."""
     case = random_case(seed)
     case["bucket"] = np.arange(len(case["spot"]))
-    case["liquidation_fee"] = [0.0] * len(case["liquidation_fee"])
-    case["mark_high"] = np.full_like(case["mark_high"], np.nan)
-    case["leverage"], case["leverage_max"] = 1.0, 1.5
-    record, liquidations = compiled(case)
-    if liquidations:
-        return  # the exit price of a liquidation is the oracle's test
-    priced = np.isfinite(case["spot"]) & np.isfinite(case["perp"]).all(axis=1)
-    rows = np.flatnonzero(priced)
-    wealth = 0.0
-    for before, after in itertools.pairwise(rows):
-        held = record.short_eth[before]
-        wealth += case["exposure_eth"][after - 1] * (case["spot"][after] - case["spot"][before])
-        wealth -= float(held @ (case["perp"][after] - case["perp"][before]))
-    booked = record.pnl[:, :2].sum() + record.pnl[:, 6].sum()
-    assert abs(booked - wealth) < 1e-6
+    record, _, prices = compiled(case)
+    cash = record.equity - case["coin_value"] * record.posted_eth * np.nan_to_num(prices.perp_last)
+    spot = np.nan_to_num(prices.spot_last)
+    wealth = record.exposure_eth * spot + cash.sum(axis=1) - record.paid_in
+    arrived = np.diff(case["exposure_eth"], prepend=0.0) * spot
+    first = np.flatnonzero(np.isfinite(prices.spot_last))
+    if not len(first):
+        return
+    # What is held before the first price comes at that price.
+    arrived[first[0]] = case["exposure_eth"][first[0]] * spot[first[0]]
+    booked = record.pnl.sum(axis=1) - record.pnl[:, CAPITAL]
+    assert np.cumsum(booked + arrived)[first[0] :] == pytest.approx(
+        wealth[first[0] :], rel=1e-9, abs=1e-6
+    )
+
+
+def test_a_fully_hedged_coin_margined_holder_has_a_synthetic_dollar() -> None:
+    """Without costs, funding and basis the USD value of coins and contracts never moves."""
+    rng = np.random.default_rng(5)
+    ticks = 500
+    case = random_case(0)
+    spot = 2_000.0 * np.exp(np.cumsum(rng.normal(0, 0.01, ticks)))
+    column = np.ones((ticks, 1))
+    case |= {
+        **{name: np.full(ticks, 1.0) for name in ("lo", "hi", "to_lo", "to_hi")},
+        "urgency": np.zeros(ticks),
+        "weights": column,
+        "spot": spot,
+        "perp": spot[:, None],
+        "mark_high": np.nan * column,
+        "funding_settled": np.nan * column,
+        "funding_mark": np.nan * column,
+        "sigma_day": np.full(ticks, 0.03),
+        "volume_day_eth": 1e6 * column,
+        "exposure_eth": np.full(ticks, 100.0),
+        "bucket": np.arange(ticks),
+        "maker_fee": [0.0],
+        "taker_fee": [0.0],
+        "step_eth": [0.0],
+        "contract_usd": [1e-6],
+        "min_notional_usd": [0.0],
+        "liquidation_fee": [0.0],
+        "tiers": [[(1e12, 0.01, 0.0)]],
+        "coin_value": 1.0,
+        "inverse": True,
+        "budget_usd": np.inf,
+        "max_ratio": 1.0,
+        "leverage": 2.0,
+        "leverage_max": 3.0,
+        "half_spread": 0.0,
+        "impact_coefficient": 0.0,
+    }
+    record, liquidations, _ = compiled(case)
+    assert liquidations == 0
+    assert record.exposure_eth * spot == pytest.approx(100.0 * spot[0], rel=1e-6)
+    assert record.exposure_eth.std() > 1.0  # the coins themselves come and go

@@ -60,8 +60,12 @@ def make_path(ratio: float, days: int = 500, seed: int = 3) -> SimulatedPath:
         hi=np.clip(ratios + 0.05, 0.0, 1.0),
         reasons=np.zeros(days, np.int64),
         exposure_eth=np.full(days, EXPOSURE_ETH),
+        exposure_mean_eth=np.full(days, EXPOSURE_ETH),
         spot=spot,
         spot_open=spot_open,
+        posted_eth=np.zeros((days, 1)),
+        paid_in_usd=ratios * notional / 2.0,
+        margin_low=np.where(ratios > 0.0, 0.5, np.nan),
         liquidations=0,
     )
 

@@ -14,6 +14,7 @@ from counterpoise.decision.margin_need import Margin, margin_for
 from counterpoise.decision.step import Decision, Reason, decide, initial_state, limits_of
 from counterpoise.decision.wording import because, movement
 from counterpoise.errors import FixConfig, NotEnoughData
+from counterpoise.exposure.now import ExposureNow, exposure_now
 from counterpoise.hedging import RECOMMENDED, Intent, Situation, policies
 from counterpoise.market.liquidity import liquidity
 from counterpoise.market.timeline import Timeline
@@ -86,6 +87,8 @@ class Advised:
         The policy acted on, formula, recommended policy, full hedge, and where the user stands.
     inputs : dict of str to float
         Forecasts and rates behind the rows.
+    held : ExposureNow
+        What the exposure is made of.
     """
 
     as_of_ms: int
@@ -94,6 +97,7 @@ class Advised:
     short_eth: float
     rows: tuple[Advice, ...]
     inputs: dict[str, float]
+    held: ExposureNow
 
 
 _INPUTS = (
@@ -116,6 +120,7 @@ class _Desk:
     tick: int
     price: float
     short_eth: float
+    exposure_eth: float
 
     def decide(self, intent: Intent, *, step_eth: float, min_notional_usd: float) -> Decision:
         """Decide at the tick, with the guard's memory of the hours before."""
@@ -131,7 +136,7 @@ class _Desk:
                 short_eth=np.array([self.short_eth]),
                 price=np.array([price]),
                 equity=np.array([self.short_eth * price / settings.capital.leverage]),
-                exposure_eth=settings.exposure.eth,
+                exposure_eth=self.exposure_eth,
                 band=(
                     float(intent.lo[tick]),
                     float(intent.hi[tick]),
@@ -164,7 +169,7 @@ def advise(
     timeline, forecasts
         Of the lake as it is now.
     settings : Settings
-        ``hedge.policy`` is acted on, ``exposure.eth`` is L, ``capital.collateral`` margins it.
+        ``hedge.policy`` is acted on, ``exposure`` is L, ``capital.collateral`` margins it.
     short_eth : float
         Short held now, ETH, >= 0.
     posted : float, optional
@@ -176,16 +181,11 @@ def advise(
         An unknown policy, a negative short or margin, or a short of over ten times the exposure.
     NotEnoughData
         No tick with both prices, or too little history to price an order.
+    FixConfig, RejectData, NotEnoughData
+        What ``exposure_now`` refuses.
     """
-    exposure, collateral = settings.exposure.eth, settings.capital.collateral
+    collateral = settings.capital.collateral
     acted_on = policies[settings.hedge.policy].name
-    if not (math.isfinite(short_eth) and 0.0 <= short_eth <= 10 * exposure):
-        raise FixConfig(
-            "--short",
-            short_eth,
-            f"ETH between 0 and ten times the exposure of {exposure:g}",
-            "give the short as a positive number of ETH",
-        )
     if posted is not None and not (math.isfinite(posted) and posted >= 0.0):
         raise FixConfig("--margin", posted, "an amount >= 0", "give the margin equity you hold")
     priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
@@ -197,6 +197,15 @@ def advise(
             "Next: counterpoise data check"
         )
     t = int(np.flatnonzero(ready)[-1])
+    held_now = exposure_now(settings, timeline, t)
+    exposure = held_now.exposure_eth
+    if not (math.isfinite(short_eth) and 0.0 <= short_eth <= 10 * exposure):
+        raise FixConfig(
+            "--short",
+            short_eth,
+            f"ETH between 0 and ten times the exposure of {exposure:g}",
+            "give the short as a positive number of ETH",
+        )
     ts_ms, price = int(timeline.ts_ms[t]), float(timeline.perp.close[t, 0])
     linear = contract_at(settings.venue.names[0], ts_ms)
     inverse = contract_at("binance-coin-m", ts_ms)
@@ -209,7 +218,7 @@ def advise(
     inputs["volume_day_eth"] = float(volume_day[t, 0])
     per_day = 24.0 / inputs["funding_interval_h"]
     situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
-    desk = _Desk(situation, t, price, short_eth)
+    desk = _Desk(situation, t, price, short_eth, exposure)
 
     def row(
         name: str,
@@ -292,4 +301,4 @@ def advise(
         held=posted,
     )
     rows = (*(ask(name) for name in ordered), as_is)
-    return Advised(ts_ms, price, exposure, short_eth, rows, inputs)
+    return Advised(ts_ms, price, exposure, short_eth, rows, inputs, held_now)

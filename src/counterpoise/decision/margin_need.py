@@ -4,11 +4,7 @@ import math
 from dataclasses import dataclass
 
 from counterpoise.config import CapitalSettings
-from counterpoise.risk.margin import (
-    liquidation_price_eth_collateral,
-    liquidation_price_inverse,
-    liquidation_price_linear,
-)
+from counterpoise.risk.margin import liquidation_price
 from counterpoise.units import Collateral
 from counterpoise.venues import Contract
 from counterpoise.venues.contract import stack
@@ -84,19 +80,12 @@ def margin_for(
         return Margin(collateral, amount, unit, math.inf, ())
     rules = stack([contract])
     tiers = (rules.tier_cap[0], rules.tier_rate[0], rules.tier_amount[0])
-    if collateral == "usdt":
-        dies = liquidation_price_linear(amount, short_eth, price, *tiers)
-    elif collateral == "eth":
-        dies = liquidation_price_eth_collateral(
-            amount, capital.eth_haircut, short_eth, price, *tiers
-        )
-    else:
-        dies = liquidation_price_inverse(amount, notional, price, *tiers)
-    counted = {
-        "usdt": amount,
-        "eth": amount * (1.0 - capital.eth_haircut) * price,
-        "coin-margined": amount * price,
-    }[collateral]
+    cash = amount if collateral == "usdt" else 0.0
+    coins = {"usdt": 0.0, "eth": amount * (1.0 - capital.eth_haircut), "coin-margined": amount}[
+        collateral
+    ]
+    dies = liquidation_price(cash, coins, short_eth, price, not contract.linear, *tiers)
+    counted = cash + coins * price
     warnings = _warnings(
         short_eth, price, contract, notional / counted if counted > 0 else math.inf
     )

@@ -6,13 +6,14 @@ command line. It sends no order and reads no clock. Specification: docs/simulati
 """
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.compiled import njit
+from counterpoise.compiled import njit, njit_in_place
 from counterpoise.config import Settings
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 RATIO_TOLERANCE = 1e-12
 #: Total deviation of venue weights at which the short is moved between venues.
 SWITCH_TOLERANCE = 0.1
+#: A size below this part of the venue's step is rounding, not a position.
+DUST = 1e-9
 
 
 class Reason(enum.IntFlag):
@@ -36,6 +39,7 @@ class Reason(enum.IntFlag):
     BELOW_MINIMUM = 128
     TOP_UP = 256
     RELEASE = 512
+    UNFUNDED = 1024
 
 
 _IN_BAND = int(Reason.IN_BAND)
@@ -48,6 +52,7 @@ _FALLBACK = int(Reason.FALLBACK)
 _BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
 _TOP_UP = int(Reason.TOP_UP)
 _RELEASE = int(Reason.RELEASE)
+_UNFUNDED = int(Reason.UNFUNDED)
 
 
 class Limits(NamedTuple):
@@ -85,7 +90,71 @@ def initial_state(venues: int) -> Floats:
     return state
 
 
-@njit
+@njit_in_place
+def _fund(
+    short_eth: Floats,
+    price: Floats,
+    equity: Floats,
+    limits: Limits,
+    step_eth: Floats,
+    min_notional_usd: Floats,
+    debt_usd: Floats,
+    available: float,
+    unit_usd: Floats,
+    target_eth: Floats,
+    collateral_usd: Floats,
+) -> tuple[int, bool]:
+    """Margin the targets; where the money ends, cut what was to be added (steps 6 and 7).
+
+    Returns
+    -------
+    reasons : int
+    cut : bool
+        Whether a target was lowered.
+    """
+    venues = len(short_eth)
+    reasons = 0
+    spare = available
+    for v in range(venues):
+        notional = max(target_eth[v] * price[v], debt_usd[v])
+        collateral_usd[v] = equity[v]
+        if target_eth[v] == 0.0:
+            collateral_usd[v] = 0.0
+        elif equity[v] <= 0.0 or notional > limits.leverage_max * equity[v]:
+            collateral_usd[v] = notional / limits.leverage
+            reasons |= _TOP_UP
+        elif notional * limits.leverage_max < limits.leverage**2 * equity[v]:
+            collateral_usd[v] = notional / limits.leverage
+            reasons |= _RELEASE
+        if collateral_usd[v] < equity[v]:
+            spare += (equity[v] - collateral_usd[v]) / unit_usd[v]
+    spare = max(spare, 0.0)
+    cut = False
+    for v in range(venues):
+        if target_eth[v] == 0.0 or collateral_usd[v] <= equity[v]:
+            continue
+        need = (collateral_usd[v] - equity[v]) / unit_usd[v]
+        if need <= spare:
+            spare -= need
+            continue
+        reasons |= _UNFUNDED
+        collateral_usd[v] = equity[v] + spare * unit_usd[v]
+        if target_eth[v] > short_eth[v]:
+            carried = collateral_usd[v] * limits.leverage_max / price[v]
+            steps = np.floor((carried - short_eth[v]) / step_eth[v] + DUST)
+            size = steps * step_eth[v]
+            enough = steps > 0.0 and size * price[v] >= min_notional_usd[v]
+            affordable = short_eth[v] + size if enough else short_eth[v]
+            cut = cut or affordable < target_eth[v]
+            target_eth[v] = min(target_eth[v], affordable)
+        if target_eth[v] == 0.0:
+            collateral_usd[v] = 0.0
+        else:
+            spare = 0.0
+    return reasons, cut
+
+
+@njit_in_place
 def step(
     state: Floats,
     short_eth: Floats,
@@ -100,6 +169,9 @@ def step(
     limits: Limits,
     step_eth: Floats,
     min_notional_usd: Floats,
+    debt_usd: Floats,
+    available: float,
+    unit_usd: Floats,
     target_eth: Floats,
     collateral_usd: Floats,
 ) -> tuple[int, float, float]:
@@ -112,12 +184,18 @@ def step(
     short_eth, price, equity : float64 (V,)
         Position (ETH, positive short), perpetual price and margin equity (USD) per venue.
     exposure_eth : float
-        Long ETH, > 0.
+        Long ETH; where nothing is left of it, every short is closed.
     lo, hi, to_lo, to_hi, weights
         The intent's row; NaN in any of the four means unknown.
     limits : Limits
     step_eth, min_notional_usd : float64 (V,)
         Venue filters.
+    debt_usd : float64 (V,)
+        USD owed to the venue behind ETH collateral: margin is not released from under it.
+    available : float
+        What can still be posted, in units of USDT or of ETH; may be infinite.
+    unit_usd : float64 (V,)
+        Margin that one such unit gives on the venue, USD.
     target_eth, collateral_usd : float64 (V,)
         Written: short to hold, and margin equity to hold before the cost of trading.
 
@@ -150,7 +228,9 @@ def step(
     held = 0.0
     for v in range(venues):
         held += short_eth[v]
-    ratio = held / exposure_eth
+    ratio = 0.0
+    if held > 0.0:
+        ratio = held / exposure_eth if exposure_eth > 0.0 else np.inf
     goal = ratio
     if ratio < lo - RATIO_TOLERANCE:
         goal = to_lo
@@ -165,12 +245,13 @@ def step(
         reasons |= _CAPPED
     goal = max(goal, 0.0)
 
-    moves = abs(goal - ratio) > RATIO_TOLERANCE
+    resized = abs(goal - ratio) > RATIO_TOLERANCE
+    moves = resized
     if held > 0.0:
         deviation = 0.0
         for v in range(venues):
-            deviation += abs(state[STATE_WEIGHTS + v] - short_eth[v] / held)
-        if deviation > SWITCH_TOLERANCE:
+            deviation += abs(state[STATE_WEIGHTS + v] * held - short_eth[v])
+        if deviation > SWITCH_TOLERANCE * held:
             moves = True
             reasons |= _SWITCH
 
@@ -179,40 +260,61 @@ def step(
     for v in range(venues):
         now = short_eth[v]
         wanted = state[STATE_WEIGHTS + v] * goal * exposure_eth if moves else now
+        if wanted <= DUST * step_eth[v]:
+            target_eth[v] = 0.0
+            continue
+        target_eth[v] = now
+        if wanted == now:
+            continue
         steps = abs(wanted - now) / step_eth[v]
         # Under the cap an order never overshoots; over it, it never falls short.
-        steps = np.ceil(steps - 1e-9) if over_cap and wanted < now else np.floor(steps + 1e-9)
+        steps = np.ceil(steps - DUST) if over_cap and wanted < now else np.floor(steps + DUST)
         size = steps * step_eth[v]
-        if wanted <= 1e-9 * step_eth[v]:
-            target_eth[v] = 0.0
-        elif steps == 0.0:
-            target_eth[v] = now
-        elif wanted < now:
+        if wanted < now:
             target_eth[v] = max(0.0, now - size)
-        elif size * price[v] < min_notional_usd[v]:
+        elif size * price[v] >= min_notional_usd[v]:
+            target_eth[v] = now + size
+        elif steps > 0.0:
             # Only orders that add need the minimum; reduce-only ones are exempt.
-            target_eth[v] = now
             reasons |= _BELOW_MINIMUM
             blocked = True
-        else:
-            target_eth[v] = now + size
-    if blocked and abs(goal - ratio) <= RATIO_TOLERANCE:
+    if blocked and not resized:
         # A move between venues that cannot open one leg must not close the other.
         for v in range(venues):
             target_eth[v] = short_eth[v]
 
-    for v in range(venues):
-        target = target_eth[v]
-        notional = target * price[v]
-        collateral_usd[v] = equity[v]
-        if target == 0.0:
-            collateral_usd[v] = 0.0
-        elif equity[v] <= 0.0 or notional / equity[v] > limits.leverage_max:
-            collateral_usd[v] = notional / limits.leverage
-            reasons |= _TOP_UP
-        elif notional / equity[v] < limits.leverage**2 / limits.leverage_max:
-            collateral_usd[v] = notional / limits.leverage
-            reasons |= _RELEASE
+    flags, cut = _fund(
+        short_eth,
+        price,
+        equity,
+        limits,
+        step_eth,
+        min_notional_usd,
+        debt_usd,
+        available,
+        unit_usd,
+        target_eth,
+        collateral_usd,
+    )
+    reasons |= flags
+    if cut and not resized:
+        # As above: without the money for one leg the other stays, and is margined where it is.
+        for v in range(venues):
+            target_eth[v] = short_eth[v]
+        flags, _ = _fund(
+            short_eth,
+            price,
+            equity,
+            limits,
+            step_eth,
+            min_notional_usd,
+            debt_usd,
+            available,
+            unit_usd,
+            target_eth,
+            collateral_usd,
+        )
+        reasons |= flags
     return reasons, lo, hi
 
 
@@ -254,7 +356,8 @@ def decide(
 ) -> Decision:
     """Pure form of :func:`step`: inputs stay as they are, the next state is returned.
 
-    Parameters are those of :func:`step`, with ``band = (lo, hi, to_lo, to_hi)``.
+    Parameters are those of :func:`step`, with ``band = (lo, hi, to_lo, to_hi)``; as much USDT as it
+    takes can be posted.
 
     Raises
     ------
@@ -281,6 +384,9 @@ def decide(
         limits,
         step_eth,
         min_notional_usd,
+        np.zeros_like(price),
+        math.inf,
+        np.ones_like(price),
         target_eth,
         collateral_usd,
     )

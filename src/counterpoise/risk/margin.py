@@ -9,12 +9,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.compiled import njit
+from counterpoise.compiled import njit_in_place
 
 Floats = NDArray[np.float64]
 
 
-@njit
+@njit_in_place
 def maintenance_margin(notional: float, cap: Floats, rate: Floats, amount: Floats) -> float:
     """Maintenance margin of a notional under tiered rates, in the unit of the notional.
 
@@ -40,104 +40,83 @@ def maintenance_margin(notional: float, cap: Floats, rate: Floats, amount: Float
     return float(rate[k] * notional - amount[k])
 
 
-@njit
-def liquidation_price_linear(
-    equity: float, short_eth: float, price: float, cap: Floats, rate: Floats, amount: Floats
+@njit_in_place
+def maintenance_of_short(
+    short_eth: float,
+    last: float,
+    price: float,
+    inverse: bool,
+    cap: Floats,
+    rate: Floats,
+    amount: Floats,
 ) -> float:
-    """Mark at which a USD-margined short is liquidated, the tier re-selected at the result.
+    """Maintenance margin in USD of a short, at a price.
 
     Parameters
     ----------
-    equity : float
-        Margin equity at ``price``, USD, unrealised P&L included.
     short_eth : float
-        Size of the short, ETH, > 0.
-    price : float
-        Mark at which ``equity`` was taken, USD.
+        Size at ``last``, ETH.
+    last, price : float
+        Mark at which the size was taken, and at which the margin is asked for, USD.
+    inverse : bool
+        The contract is a fixed number of USD, so its size in ETH is ``short_eth · last / price``
+        and its tiers are in ETH.
     cap, rate, amount : float64 (K,)
-        Maintenance tiers, USD.
-
-    Notes
-    -----
-    Source: Binance liquidation formula, side = -1: (WB + cum + Q·EP) / (Q·(1 + MMR)). Equity at
-    ``price`` stands for WB + Q·(EP - price).
+        Maintenance tiers.
     """
-    for k in range(len(cap)):
-        result = (equity + short_eth * price + amount[k]) / (short_eth * (1.0 + rate[k]))
-        if short_eth * result <= cap[k] or k == len(cap) - 1:
-            return float(result)
-    return math.nan
+    if inverse:
+        return price * maintenance_margin(short_eth * last / price, cap, rate, amount)
+    return maintenance_margin(short_eth * price, cap, rate, amount)
 
 
-@njit
-def liquidation_price_eth_collateral(
-    collateral_eth: float,
-    haircut: float,
+@njit_in_place
+def liquidation_price(
+    cash: float,
+    counted_coins: float,
     short_eth: float,
     price: float,
+    inverse: bool,
     cap: Floats,
     rate: Floats,
     amount: Floats,
 ) -> float:
-    """Mark at which a linear short margined with ETH is liquidated; ``inf`` if never.
+    """Mark at which a short is liquidated, the tier re-selected at the result; ``inf`` if never.
 
     Parameters
     ----------
-    collateral_eth : float
-        ETH posted, with no USD balance and no unrealised P&L at ``price``.
-    haircut : float
-        Fraction of the collateral's value that does not count.
-    short_eth, price
-        Size (ETH) and mark (USD) of the short.
-    cap, rate, amount : float64 (K,)
-        Maintenance tiers, USD.
-
-    Notes
-    -----
-    Solves E·(1 - h)·p - Q·(p - price) = MMR·Q·p - cum for p, tier by tier.
-    """
-    for k in range(len(cap)):
-        slope = short_eth * (1.0 + rate[k]) - collateral_eth * (1.0 - haircut)
-        if slope <= 0.0:
-            continue
-        result = (short_eth * price + amount[k]) / slope
-        if short_eth * result <= cap[k] or k == len(cap) - 1:
-            return float(result)
-    return math.inf
-
-
-@njit
-def liquidation_price_inverse(
-    collateral_eth: float,
-    notional_usd: float,
-    price: float,
-    cap: Floats,
-    rate: Floats,
-    amount: Floats,
-) -> float:
-    """Mark at which a coin-margined short is liquidated; ``inf`` if fully collateralised.
-
-    Parameters
-    ----------
-    collateral_eth : float
-        ETH posted, no unrealised P&L at ``price``.
-    notional_usd : float
-        USD value of the contracts, which does not change with the price.
+    cash : float
+        USD of the account at ``price``, unrealised P&L included; negative is a debt.
+    counted_coins : float
+        ETH of the account at ``price`` after the haircut; under an inverse contract all of its
+        margin, unrealised P&L included.
+    short_eth : float
+        Size of the short at ``price``, ETH, > 0.
     price : float
-        Mark, USD.
+        Mark at which the account was taken, USD.
+    inverse : bool
+        Coin-margined contract: P&L in ETH, tiers in ETH.
     cap, rate, amount : float64 (K,)
-        Maintenance tiers, ETH.
+        Maintenance tiers in rising order.
 
     Notes
     -----
-    P&L of the short in ETH is N·(1/p - 1/price). Solves
-    B + N·(1/p - 1/price) = MMR·N/p - cum, tier by tier; a tier applies while N/p is within it.
+    Linear: solves cash + coins·p - Q·(p - price) = MMR·Q·p - amount, tier by tier. Without coins it
+    is Binance's formula with side = -1, (WB + cum + Q·EP) / (Q·(1 + MMR)), where the equity at
+    ``price`` stands for WB + Q·(EP - price). Inverse, N = Q·price: solves
+    coins + N·(1/p - 1/price) = MMR·N/p - amount.
     """
+    result = math.inf
     for k in range(len(cap)):
-        owed = notional_usd / price - collateral_eth - amount[k]
+        if inverse:
+            owed = short_eth - counted_coins - amount[k]
+            numerator = short_eth * price * (1.0 - rate[k])
+        else:
+            owed = short_eth * (1.0 + rate[k]) - counted_coins
+            numerator = cash + short_eth * price + amount[k]
         if owed <= 0.0:
             continue
-        result = notional_usd * (1.0 - rate[k]) / owed
-        if notional_usd / result <= cap[k] or k == len(cap) - 1:
-            return float(result)
-    return math.inf
+        result = numerator / owed
+        size = short_eth * price / result if inverse else short_eth * result
+        if size <= cap[k]:
+            break
+    return float(result)

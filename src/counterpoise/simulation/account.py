@@ -31,7 +31,7 @@ class SimulatedPath:
     short_eth : float64 (B, V)
         Short at the end of the bucket, in ETH; positive is short.
     collateral_usd : float64 (B, V)
-        Margin equity at the end of the bucket.
+        Margin equity at the end of the bucket, posted ETH after its haircut.
     traded_eth : float64 (B,)
         Sum of absolute order sizes in the bucket.
     lo, hi : float64 (B,)
@@ -39,11 +39,20 @@ class SimulatedPath:
     reasons : int64 (B,)
         Union of the reason flags of ``decision.step`` over the bucket.
     exposure_eth : float64 (B,)
-        Long ETH at the end of the bucket.
+        Long ETH at the end of the bucket; with coin-margined collateral, what the account won or
+        lost in ETH included.
+    exposure_mean_eth : float64 (B,)
+        Mean over the bucket's ticks of the ETH held into each: what its P&L is measured against.
     spot : float64 (B,)
         Last known spot close of the bucket, USD.
     spot_open : float64 (B,)
         Last known spot close before the bucket began: the price a day's P&L is measured against.
+    posted_eth : float64 (B, V)
+        ETH posted as collateral at the end of the bucket.
+    paid_in_usd : float64 (B,)
+        USDT paid to the venues minus what came back, since the beginning.
+    margin_low : float64 (B,)
+        Smallest margin equity ÷ notional at the worst mark of any bar; NaN without a short.
     liquidations : int
         Positions taken over by the venue on the path.
     """
@@ -57,8 +66,12 @@ class SimulatedPath:
     hi: Floats
     reasons: NDArray[np.int64]
     exposure_eth: Floats
+    exposure_mean_eth: Floats
     spot: Floats
     spot_open: Floats
+    posted_eth: Floats
+    paid_in_usd: Floats
+    margin_low: Floats
     liquidations: int
 
     @property

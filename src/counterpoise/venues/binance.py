@@ -21,6 +21,7 @@ USD_M = Contract(
     symbol="ETHUSDT",
     effective=date(2024, 10, 24),
     source="Binance USD-M leverage brackets and fee page as of 2024-10-24, VIP 0",
+    collateral=("usdt", "eth"),
     linear=True,
     contract_usd=0,
     tick_usd=0.01,
@@ -69,6 +70,7 @@ COIN_M = Contract(
         "Binance COIN-M ETHUSD brackets as of 2021-07 up to 2,000 ETH; above that assumed on the "
         "careful side, query leverageBracket before relying on it"
     ),
+    collateral=("coin-margined",),
     linear=False,
     contract_usd=10,
     tick_usd=0.01,

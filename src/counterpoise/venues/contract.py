@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.registry import Registry
-from counterpoise.units import BPS, from_ms
+from counterpoise.units import BPS, Collateral, from_ms
 
 Floats = NDArray[np.float64]
 
@@ -111,6 +111,8 @@ class Contract:
         First UTC day of these rules.
     source : str
         Where they were read, and what of them was assumed.
+    collateral : tuple of str
+        What the venue takes as margin: ``usdt``, ``eth`` beside it, or ``coin-margined``.
     linear : bool
         Linear contracts are sized in ETH and settle in USD; inverse ones settle in ETH.
     contract_usd : float
@@ -134,6 +136,7 @@ class Contract:
     symbol: str
     effective: date
     source: str
+    collateral: tuple[Collateral, ...]
     linear: bool
     contract_usd: float
     tick_usd: float
@@ -167,13 +170,18 @@ def contract_at(venue: str, ts_ms: int) -> Contract:
 
 
 class VenueRules(NamedTuple):
-    """Contracts of V venues as arrays for compiled loops; tiers (V, K) padded with the last."""
+    """Contracts of V venues as arrays for compiled loops; tiers (V, K) padded with the last.
+
+    ``highest_rate`` (V,) bounds the maintenance margin of any notional from above.
+    """
 
     maker_fee: Floats
     taker_fee: Floats
     step_eth: Floats
+    contract_usd: Floats
     min_notional_usd: Floats
     liquidation_fee: Floats
+    highest_rate: Floats
     tier_cap: Floats
     tier_rate: Floats
     tier_amount: Floats
@@ -194,8 +202,10 @@ def stack(contracts: list[Contract]) -> VenueRules:
         column("maker_fee"),
         column("taker_fee"),
         column("step_eth"),
+        column("contract_usd"),
         column("min_notional_usd"),
         column("liquidation_fee"),
+        tiers("rate").max(axis=1),
         tiers("cap"),
         tiers("rate"),
         tiers("amount"),

@@ -10,6 +10,8 @@ ETH_USD = Contract(
     symbol="ETH-USD",
     effective=date(2023, 10, 26),
     source="dYdX v4 perpetual market parameters, large-cap tier, fee tier 1",
+    # It takes USDC, which is counted as USDT here.
+    collateral=("usdt",),
     linear=True,
     contract_usd=0,
     tick_usd=0.1,

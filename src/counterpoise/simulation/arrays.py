@@ -1,0 +1,91 @@
+"""What goes into the compiled loop besides prices, and what it writes: named tuples of arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class IntentArrays(NamedTuple):
+    """One policy's intent: (T,) bands and urgency, (T, V) weights."""
+
+    lo: Floats
+    hi: Floats
+    to_lo: Floats
+    to_hi: Floats
+    weights: Floats
+    urgency: Floats
+
+
+class CostRules(NamedTuple):
+    """Execution cost and the cost of USDT and of ETH per year, as fractions."""
+
+    taker_share: float
+    half_spread: float
+    impact_coefficient: float
+    capital_cost_per_year: float
+    eth_cost_per_year: float
+
+
+class AccountRules(NamedTuple):
+    """What margins the short.
+
+    Attributes
+    ----------
+    coin_value : float
+        USD of margin per USD of posted ETH: 0 without ETH, 1 less the haircut, or 1.
+    inverse : bool
+        P&L in ETH, contracts sized in USD.
+    budget_usd : float
+        Most USDT that can be paid in, net of what came back; may be infinite.
+    """
+
+    coin_value: float
+    inverse: bool
+    budget_usd: float
+
+
+class Record(NamedTuple):
+    """What the loop writes, per bucket; shapes as in ``SimulatedPath``."""
+
+    pnl: Floats
+    short_eth: Floats
+    equity: Floats
+    posted_eth: Floats
+    paid_in: Floats
+    margin_low: Floats
+    traded_eth: Floats
+    lo: Floats
+    hi: Floats
+    reasons: Integers
+    exposure_eth: Floats
+    exposure_mean: Floats
+    spot: Floats
+    spot_open: Floats
+
+
+def empty_record(buckets: int, venues: int) -> Record:
+    """Record of B buckets and V venues, to be written; the loop fills every field."""
+
+    def levels(*shape: int) -> Floats:
+        return np.full(shape, np.nan)
+
+    return Record(
+        pnl=levels(buckets, 7),
+        short_eth=levels(buckets, venues),
+        equity=levels(buckets, venues),
+        posted_eth=levels(buckets, venues),
+        paid_in=levels(buckets),
+        margin_low=levels(buckets),
+        traded_eth=levels(buckets),
+        lo=levels(buckets),
+        hi=levels(buckets),
+        reasons=np.zeros(buckets, dtype=np.int64),
+        exposure_eth=levels(buckets),
+        exposure_mean=levels(buckets),
+        spot=levels(buckets),
+        spot_open=levels(buckets),
+    )
