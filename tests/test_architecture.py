@@ -7,6 +7,7 @@ STREET = (
     "venues",
     "risk",
     "market",
+    "exposure",
     "features",
     "signals",
     "hedging",

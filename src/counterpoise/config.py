@@ -4,22 +4,17 @@ Unknown keys are refused with the nearest known one, and every refusal names whe
 Nothing here reads market data, and no secret is a setting of this file.
 """
 
-import difflib
 import json
 import os
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -31,17 +26,25 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from counterpoise.contradictions import (
+    HOLDOUT_START,
+    TRAINING_RULES,
+    Contradiction,
+    refuse_contradictions,
+    value_at,
+)
 from counterpoise.errors import FixConfig
+from counterpoise.holdings import ExposureSettings, HoldingSettings
+from counterpoise.provenance import Sources, nearest, read_file
+from counterpoise.sections import Fraction, Moment, Section
 from counterpoise.units import Collateral
 
 Reading = Literal["literal", "bearish", "hedge_value"]
 
 PREFIX = "COUNTERPOISE_"
 
-
-def _as_utc(moment: datetime) -> datetime:
-    """Read a moment without a zone as UTC: every clock of the product is UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+#: LightGBM and NumPy both take it.
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 def _by_comma(names: object) -> object:
@@ -56,21 +59,14 @@ def _by_comma(names: object) -> object:
     return [name.strip() for name in names.split(",")]
 
 
-Moment = Annotated[datetime, AfterValidator(_as_utc)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+def _folder(given: object) -> object:
+    """Refuse a folder without a name: it would be the current one."""
+    if isinstance(given, str) and (not given.strip() or "\0" in given):
+        raise ValueError("the name of a folder")
+    return given
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExposureSettings(_Section):
-    """What is being hedged."""
-
-    eth: Annotated[float, Field(gt=0, allow_inf_nan=False, description="long ETH held")] = 1000.0
-
-
-class HedgeSettings(_Section):
+class HedgeSettings(Section):
     """How the hedge ratio is chosen (SCIENCE §1, §2)."""
 
     policy: str = Field("volatility_timed", description="the policy that is acted on")
@@ -79,19 +75,12 @@ class HedgeSettings(_Section):
     max_unhedged: Fraction = Field(0.7, description="most a volatility rule leaves unhedged")
     band: Annotated[float, Field(ge=0, le=0.5)] = Field(0.05, description="half-width of rules")
     reading: Reading = Field("literal", description="what C means in the formula")
-    risk_aversion: Annotated[float, Field(gt=0)] = Field(20.0, description="λ of CE and bands")
-
-    @model_validator(mode="after")
-    def _ratios_agree(self) -> "HedgeSettings":
-        if self.base_ratio > self.max_ratio:
-            raise ValueError(
-                f"hedge.base_ratio = {self.base_ratio} not to exceed "
-                f"hedge.max_ratio = {self.max_ratio}"
-            )
-        return self
+    risk_aversion: Annotated[float, Field(gt=0, le=10_000)] = Field(
+        20.0, description="λ of CE and bands"
+    )
 
 
-class VenueSettings(_Section):
+class VenueSettings(Section):
     """Where the short is held; the first venue is the default one."""
 
     names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma), Field(min_length=1)] = (
@@ -100,7 +89,7 @@ class VenueSettings(_Section):
     symbol: str = "ETHUSDT"
 
 
-class CostSettings(_Section):
+class CostSettings(Section):
     """Execution cost; fees come from the venue's dated contract."""
 
     taker_share: Fraction = Field(0.5, description="share of an unhurried order that crosses")
@@ -110,30 +99,27 @@ class CostSettings(_Section):
     )
 
 
-class CapitalSettings(_Section):
+class CapitalSettings(Section):
     """What is posted as margin and what that costs."""
 
     collateral: Collateral = "usdt"
     leverage: Annotated[float, Field(ge=1, le=50)] = Field(2.0, description="notional ÷ collateral")
     leverage_max: Annotated[float, Field(ge=1, le=100)] = Field(3.0, description="top up above it")
     cost_per_year: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.04, description="opportunity cost of posted USDT"
+        0.04, description="opportunity cost of posted USDT, and interest on USDT owed"
+    )
+    usdt_budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="most USDT that can be paid in, net of what came back; default: no limit"
+    )
+    eth_cost_per_year: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.03, description="opportunity cost of posted ETH, such as staking rewards forgone"
     )
     eth_haircut: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = Field(
         0.10, description="haircut of ETH in a multi-asset account"
     )
 
-    @model_validator(mode="after")
-    def _leverages_agree(self) -> "CapitalSettings":
-        if self.leverage_max <= self.leverage:
-            raise ValueError(
-                f"capital.leverage_max = {self.leverage_max} to exceed "
-                f"capital.leverage = {self.leverage}"
-            )
-        return self
 
-
-class SafetySettings(_Section):
+class SafetySettings(Section):
     """What holds when signals are missing."""
 
     signal_grace_h: Annotated[int, Field(ge=0, le=168)] = Field(
@@ -141,30 +127,32 @@ class SafetySettings(_Section):
     )
 
 
-class SignalSettings(_Section):
+class SignalSettings(Section):
     """Walk-forward training of the forecasts (SCIENCE §5)."""
 
-    min_train_days: Annotated[int, Field(ge=60)] = Field(
+    min_train_days: Annotated[int, Field(ge=60, le=36_500)] = Field(
         270, description="history before the first model"
     )
-    embargo_h: Annotated[int, Field(ge=24)] = Field(24, description="gap beyond the purge")
+    embargo_h: Annotated[int, Field(ge=24, le=8_760)] = Field(
+        24, description="gap beyond the purge"
+    )
     rho_window_days: Annotated[int, Field(ge=10, le=365)] = 30
     rho_prior_days: Annotated[float, Field(ge=0)] = Field(
         60.0, description="weight of the long-run correlation, in days of data"
     )
-    seed: int = 7
+    seed: Seed = 7
 
 
-class StudySettings(_Section):
+class StudySettings(Section):
     """What is compared, when, and how surely."""
 
     start: Moment | None = Field(None, description="first decision; default: first trustworthy")
     end: Moment | None = Field(None, description="last decision; default: end of the lake")
     holdout_start: Moment = Field(
-        datetime(2024, 1, 1, tzinfo=UTC),
+        HOLDOUT_START,
         description="choices were made on data before this moment; later days are the holdout",
     )
-    burn_in_days: Annotated[int, Field(ge=0)] = Field(
+    burn_in_days: Annotated[int, Field(ge=0, le=36_500)] = Field(
         577,
         description=(
             "days of history before the first compared day; 577 gives the registered window "
@@ -177,16 +165,7 @@ class StudySettings(_Section):
     placebo_draws: Annotated[int, Field(ge=0, le=100_000)] = Field(
         500, description="paths with random confidence"
     )
-    seed: int = 11
-
-    @model_validator(mode="after")
-    def _start_before_end(self) -> "StudySettings":
-        if self.start and self.end and self.start >= self.end:
-            raise ValueError(
-                f"a span: study.start = {self.start.isoformat()} must be before "
-                f"study.end = {self.end.isoformat()}"
-            )
-        return self
+    seed: Seed = 11
 
 
 class Settings(BaseSettings):
@@ -196,7 +175,9 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
     )
 
-    lake: Path = Field(Path("lake"), description="folder of the data lake")
+    lake: Annotated[Path, BeforeValidator(_folder)] = Field(
+        Path("lake"), description="folder of the data lake"
+    )
     exposure: ExposureSettings = ExposureSettings()
     hedge: HedgeSettings = HedgeSettings()
     venue: VenueSettings = VenueSettings()
@@ -206,23 +187,37 @@ class Settings(BaseSettings):
     signals: SignalSettings = SignalSettings()
     study: StudySettings = StudySettings()
 
+    #: Where the values came from; nowhere for settings made in code.
+    _sources: Sources = PrivateAttr(Sources({}, {}, None, {}, ()))
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Settings":
+        refuse_contradictions(self)
+        return self
+
+    def contradiction(self, keys: Sequence[str], expected: str) -> FixConfig:
+        """Return the refusal of settings that do not go together for a reason a house knows.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Dotted keys that contradict each other.
+        expected : str
+            What would agree.
+        """
+        return self._sources.contradiction({key: value_at(self, key) for key in keys}, expected)
+
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
     """Every dotted key a file may set."""
     keys: list[str] = []
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, _Section):
+        if isinstance(kind, type) and issubclass(kind, Section):
             keys += known_keys(kind, f"{prefix}{name}.")
         else:
             keys.append(prefix + name)
     return keys
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else "see docs/configuration.md"
-    return f"a known setting; {hint}"
 
 
 def _environment() -> dict[str, str]:
@@ -241,58 +236,22 @@ def _environment() -> dict[str, str]:
             continue
         name = variable.upper().removeprefix(PREFIX)
         if name not in known:
-            expected = _nearest(name, known).replace("did you mean ", f"did you mean {PREFIX}")
+            expected = nearest(name, known).replace("did you mean ", f"did you mean {PREFIX}")
             raise FixConfig(variable, "(not shown)", expected, f"rename or unset {variable}")
         found[known[name]] = variable
     return found
 
 
-def _holds(settings: Mapping[str, Any], key: str) -> bool:
-    """Whether nested settings have a value at a dotted key."""
-    inner: object = settings
-    for part in key.split("."):
-        if not isinstance(inner, Mapping) or part not in inner:
-            return False
-        inner = inner[part]
-    return True
-
-
-@dataclass(frozen=True)
-class _Sources:
-    """Where settings came from, to say where a wrong one is mended."""
-
-    command_line: Mapping[str, Any]
-    environment: Mapping[str, str]
-    file: Path | None
-    in_file: Mapping[str, Any]
-
-    def mend(self, key: str) -> str | None:
-        """Next step for a wrong value of a key; None where it is the default's."""
-        if _holds(self.command_line, key):
-            return f"change {key} on the command line"
-        if key in self.environment:
-            return f"change {self.environment[key]} in the environment"
-        return f"edit {self.file}" if _holds(self.in_file, key) else None
-
-    def refusal(self, error: ValidationError) -> FixConfig:
-        """Refusal of the first wrong setting."""
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        # A place inside a list (venue.names.0) is told by the name of the list.
-        key = next((known for known in known_keys() if key.startswith(f"{known}.")), key)
-        value, message = first["input"], first["msg"]
-        involved = [key]
-        if first["type"] == "extra_forbidden":
-            message = _nearest(key, known_keys())
-        elif first["type"] == "model_type":
-            message = f"a table of settings, [{key}]"
-        elif first["type"] == "value_error" and isinstance(value, dict):
-            involved = [known for known in known_keys() if known in message]
-            value = "these settings together"
-        for lead in ("Value error, ", "Input should be ", "Value should have "):
-            message = message.removeprefix(lead)
-        steps = dict.fromkeys(step for name in involved if (step := self.mend(name)))
-        return FixConfig(key, value, message, " or ".join(steps))
+def _place_beside(folder: Path, raw: dict[str, Any]) -> None:
+    """Make the paths of a settings file relative to its folder, in place."""
+    exposure = raw.get("exposure")
+    exposure = exposure if isinstance(exposure, dict) else {}
+    holdings = exposure.get("holdings")
+    for table in (raw, exposure, *(holdings if isinstance(holdings, list) else ())):
+        for key in ("lake", "flows", "rate_file"):
+            given = table.get(key) if isinstance(table, dict) else None
+            if isinstance(given, str) and given.strip():
+                table[key] = str(folder / table[key])
 
 
 def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
@@ -315,20 +274,32 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
     source = file or (default if default.exists() else None)
     raw: dict[str, Any] = {}
     if source is not None:
-        try:
-            raw = tomllib.loads(source.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FixConfig("--config", str(source), "an existing file", "check the path") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-            raise FixConfig(
-                "--config", str(source), f"valid TOML ({broken})", "mend that line"
-            ) from None
-    lake = raw.get("lake")
-    if source is not None and isinstance(lake, str):
-        raw["lake"] = str(source.parent / lake)
+        raw = read_file(source)
+        _place_beside(source.parent, raw)
+    return _load(Sources(overrides or {}, _environment(), source, raw, known_keys()))
+
+
+def settings_without_file(overrides: dict[str, Any]) -> Settings:
+    """Settings of a run that brings its own, on top of which only the environment counts.
+
+    Parameters
+    ----------
+    overrides : dict
+        Nested settings of the run; they win over the environment.
+
+    Raises
+    ------
+    FixConfig
+        As :func:`load_settings`.
+    """
+    return _load(Sources(overrides, _environment(), None, {}, known_keys()))
+
+
+def _load(sources: Sources) -> Settings:
+    """Settings of these sources, strongest first: command line, environment, file."""
 
     class Loaded(Settings):
-        """Settings whose sources are, strongest first: command line, environment, file."""
+        """Settings with the sources of this run."""
 
         @classmethod
         def settings_customise_sources(
@@ -339,10 +310,16 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, raw)
+            in_file = InitSettingsSource(settings_cls, dict(sources.in_file))
+            return init_settings, env_settings, in_file
 
-    sources = _Sources(overrides or {}, _environment(), source, raw)
     try:
-        return Loaded(**sources.command_line)
+        loaded = Loaded(**sources.command_line)
+        refuse_contradictions(loaded, TRAINING_RULES)
     except ValidationError as error:
-        raise sources.refusal(error) from None
+        tables = {"exposure.holdings": list(HoldingSettings.model_fields)}
+        raise sources.refusal(error, tables) from None
+    except Contradiction as found:
+        raise sources.contradiction(found.given, found.expected) from None
+    loaded._sources = sources
+    return loaded

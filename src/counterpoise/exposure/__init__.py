@@ -1,0 +1,1 @@
+"""What is being hedged, hour by hour: holdings, their loans and the flows on top."""
