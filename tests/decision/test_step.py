@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.decision import Reason, decide
-from counterpoise.decision.step import Decision, Limits, initial_state
+from counterpoise.decision.step import (
+    Decision,
+    Limits,
+    initial_state,
+    remember,
+    rests,
+    step,
+)
 
 LIMITS = Limits(max_ratio=1.0, fallback_ratio=0.8, grace_ticks=2.0, leverage=2.0, leverage_max=3.0)
 NAN = float("nan")
@@ -176,3 +183,43 @@ def test_a_switch_between_venues_that_cannot_open_one_leg_closes_none() -> None:
     )
     assert decided.target_eth.tolist() == [0.10, 0.0]
     assert Reason.SWITCH | Reason.BELOW_MINIMUM in decided.reasons
+
+
+shares = st.floats(0.0, 1.2)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.floats(0.0, 900.0), min_size=1, max_size=2),
+    st.tuples(shares, shares),
+    st.floats(0.3, 1.0),
+    st.floats(0.2, 0.8),
+    st.floats(0.0, 2e6),
+)
+def test_what_rests_is_what_step_leaves_alone(
+    short: list[float], edges: tuple[float, float], margin: float, weight: float, debt: float
+) -> None:
+    """A driver may skip step where ``rests`` says so, and only the intent is remembered."""
+    lo, hi = sorted(edges)
+    short_eth = np.array(short)
+    price = np.full(len(short), 2000.0)
+    equity = short_eth * price * margin
+    weights = np.array([1.0] if len(short) == 1 else [weight, 1 - weight])
+    debt_usd = np.full(len(short), debt)
+    steps, least = np.full(len(short), 0.001), np.full(len(short), 20.0)
+    if not rests(
+        short_eth, price, equity, 1000.0, lo, hi, lo, hi, weights, LIMITS, steps, debt_usd
+    ):
+        return
+    state, remembered = initial_state(len(short)), initial_state(len(short))
+    target, collateral = np.empty(len(short)), np.empty(len(short))
+    flags, *band = step(
+        *(state, short_eth, price, equity, 1000.0, lo, hi, lo, hi, weights, LIMITS, steps, least),
+        *(debt_usd, 0.0, np.ones(len(short)), target, collateral),
+    )
+    remember(remembered, lo, hi, lo, hi, weights)
+    assert Reason(flags) == Reason.IN_BAND
+    assert target.tolist() == short
+    assert collateral.tolist() == equity.tolist()
+    assert band == [lo, hi]
+    assert state.tolist() == remembered.tolist()

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.errors import FixConfig
-from counterpoise.features.catalog import FEATURES, Memory
+from counterpoise.features.catalog import FEATURES, SHARED, raw_inputs
 from counterpoise.features.engine import Live, column, compute, seen_settlements
-from counterpoise.features.recursions import log_realised_volatility
 from counterpoise.market.timeline import Timeline
-from tests.random_timeline import cut, random_timeline
+from counterpoise.signals.boosting import INPUTS
+from tests.features.market import market
+from tests.random_timeline import cut
 
-SMALL = random_timeline(900, seed=1, gap_share=0.02)
+SMALL = market(900, seed=1, gap_share=0.02)
 HISTORY = compute(SMALL)
 
 
@@ -32,6 +33,32 @@ def test_history_and_live_agree_to_the_last_bit() -> None:
     rows = np.column_stack([column(SMALL, name) for name in live.inputs])
     streamed = np.array([live.update(row) for row in rows])
     assert streamed.tobytes() == HISTORY.values.tobytes()
+
+
+@pytest.mark.parametrize("part", [*FEATURES.items(), *SHARED.items()], ids=lambda part: part[0])
+def test_a_recursion_resumes_where_it_stopped(part) -> None:
+    rng = np.random.default_rng(4)
+    x = tuple(10 * np.exp(0.01 * rng.normal(size=300).cumsum()) for _ in part[1].inputs)
+    whole, pieces = np.empty(300), np.empty(300)
+    part[1].update(part[1].memory.fresh(), x, whole)
+    state = part[1].memory.fresh()
+    for begin, end in ((0, 1), (1, 7), (7, 7), (7, 150), (150, 300)):
+        part[1].update(state, tuple(values[begin:end] for values in x), pieces[begin:end])
+    assert np.array_equal(pieces, whole, equal_nan=True)
+
+
+def test_a_feature_is_the_same_alone_and_among_others() -> None:
+    for name in ("jump_share_24h", "predicted_funding", "basis_zscore"):
+        assert np.array_equal(compute(SMALL, [name])[name], HISTORY[name], equal_nan=True)
+
+
+def test_a_feature_asked_for_twice_comes_once() -> None:
+    assert compute(SMALL, ["basis", "hour_sin", "basis"]).names == ("basis", "hour_sin")
+
+
+def test_models_keep_the_inputs_their_recipes_were_chosen_with() -> None:
+    assert len(INPUTS) == len(set(INPUTS)) == 27
+    assert set(INPUTS) < set(FEATURES)
 
 
 @settings(max_examples=25, deadline=None)
@@ -55,7 +82,7 @@ def test_what_happens_after_a_tick_cannot_change_it(tick: int, factor: float) ->
 def test_price_features_do_not_depend_on_the_currency_unit(factor: float) -> None:
     bars = [getattr(SMALL.spot, name) * factor for name in ("open", "high", "low", "close")]
     spot = type(SMALL.spot)(*bars, SMALL.spot.volume)
-    names = [name for name in FEATURES if FEATURES[name].inputs[0].startswith("spot")]
+    names = [name for name in FEATURES if raw_inputs(name)[0].startswith("spot")]
     scaled = compute(dataclasses.replace(SMALL, spot=spot), names)
     for name in names:
         np.testing.assert_allclose(scaled[name], HISTORY[name], rtol=1e-6, atol=1e-8)
@@ -69,8 +96,8 @@ def test_a_missing_bar_gives_nan_for_what_needs_it_and_nothing_else() -> None:
         values[850] = np.nan
     spot = dataclasses.replace(SMALL.spot, close=close, high=high, volume=volume)
     gap = compute(dataclasses.replace(SMALL, spot=spot))
-    for name, feature in FEATURES.items():
-        needs_bar = any(part.startswith("spot") for part in feature.inputs)
+    for name in FEATURES:
+        needs_bar = any(part.startswith("spot") for part in raw_inputs(name))
         assert np.isnan(gap[name][850]) == needs_bar, name
 
 
@@ -87,8 +114,8 @@ def test_rolling_variance_forgets_a_crash_completely() -> None:
     calm = 1e-6 * rng.normal(size=400)
     calm[30] = -9.2
     prices = 1000 * np.exp(np.cumsum(calm))
-    state = Memory((0.0, 0.0, 0.0, np.nan), 24).fresh()
-    values = [log_realised_volatility(state, np.array([price])) for price in prices]
+    live = Live(["log_rv_24h"])
+    values = [live.update(np.array([price]))[0] for price in prices]
     exact = 0.5 * np.log(8760 * np.mean(np.diff(np.log(prices[-25:])) ** 2))
     assert values[-1] == pytest.approx(exact, abs=1e-9)
 
@@ -139,3 +166,5 @@ def test_every_feature_says_what_it_is() -> None:
     for feature in FEATURES:
         entry = FEATURES[feature]
         assert all((entry.unit, entry.known_at, entry.formula, entry.pitfall)), feature
+        for part in ("Formula:", "Unit:", "Pitfall:", "Source:"):
+            assert part in str(entry.update.__doc__), (feature, part)

@@ -9,9 +9,10 @@ import pytest
 from counterpoise.features.catalog import FEATURES
 from counterpoise.features.engine import compute
 from counterpoise.market.timeline import Timeline
-from tests.random_timeline import random_timeline
+from counterpoise.venues import contract_at
+from tests.features.market import market
 
-TIMELINE = random_timeline(1100, seed=3, gap_share=0.01)
+TIMELINE = market(1100, seed=3, gap_share=0.01)
 MATRIX = compute(TIMELINE)
 
 
@@ -85,12 +86,32 @@ def downside(timeline: Timeline, t: int) -> float:
     return float((seen[seen < 0] ** 2).sum() / (seen**2).sum())
 
 
+def semivolatility(sign: int) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        window = window_returns(timeline, t, 24)
+        if window is None:
+            return np.nan
+        seen = known(window)
+        one_way = seen[np.sign(seen) == sign]
+        return float(np.sqrt(365 * 24 * (one_way**2).sum() / len(seen)))
+
+    return at
+
+
+def bipower_variance(window: np.ndarray) -> float:
+    return float(np.pi / 2 * known(np.abs(window[1:]) * np.abs(window[:-1])).mean())
+
+
+def log_bipower(timeline: Timeline, t: int) -> float:
+    window = window_returns(timeline, t, 24)
+    return np.nan if window is None else np.log(np.sqrt(8760 * bipower_variance(window)))
+
+
 def jumps(timeline: Timeline, t: int) -> float:
     window = window_returns(timeline, t, 24)
     if window is None:
         return np.nan
-    products = known(np.abs(window[1:]) * np.abs(window[:-1]))
-    return max(0.0, 1 - np.pi / 2 * products.mean() / (known(window) ** 2).mean())
+    return max(0.0, 1 - bipower_variance(window) / (known(window) ** 2).mean())
 
 
 def parkinson(timeline: Timeline, t: int) -> float:
@@ -106,6 +127,13 @@ def basis(timeline: Timeline, t: int) -> float:
     return (timeline.perp.close[t, 0] - spot) / spot
 
 
+def basis_change(hours: int) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        return basis(timeline, t) - basis(timeline, t - hours) if t >= hours else np.nan
+
+    return at
+
+
 def basis_zscore(timeline: Timeline, t: int) -> float:
     gaps = timeline.perp.close[:, 0] / timeline.spot.close - 1
     before = known(gaps[:t])
@@ -118,6 +146,36 @@ def basis_zscore(timeline: Timeline, t: int) -> float:
 def funding_momentum(timeline: Timeline, t: int) -> float:
     seen = known(timeline.funding_settled[: t + 1, 0])
     return mean_of(seen, 3) - mean_of(seen, 21) if len(seen) >= 21 else np.nan
+
+
+def premium_elapsed(timeline: Timeline, t: int) -> float:
+    """Weighted by hand from the close at which the running 8 h interval began."""
+    gone = clock(timeline, t).hour % 8
+    samples = {
+        k: basis(timeline, t - gone + k - 1) for k in range(1, gone + 2) if t >= gone - k + 1
+    }
+    if np.isnan(samples[gone + 1]):
+        return np.nan
+    seen = {k: sample for k, sample in samples.items() if np.isfinite(sample)}
+    return sum(k * sample for k, sample in seen.items()) / sum(seen)
+
+
+def predicted_funding(timeline: Timeline, t: int) -> float:
+    return float(
+        contract_at("binance", int(timeline.ts_ms[t])).funding.rate(premium_elapsed(timeline, t))
+    )
+
+
+def queue_epochs(side: str) -> Callable[[Timeline, int], float]:
+    """The consensus specification, step by step, up to Deneb."""
+
+    def at(timeline: Timeline, t: int) -> float:
+        limit = max(4, int(timeline.daily["active_validators"][t]) // 65_536)
+        if side == "entry" and clock(timeline, t) >= datetime(2024, 3, 13, 13, 55, 35, tzinfo=UTC):
+            limit = min(8, limit)
+        return float(timeline.daily[f"{side}_queue_eth"][t]) / 32 / limit
+
+    return at
 
 
 def volume_surprise(timeline: Timeline, t: int) -> float:
@@ -157,27 +215,41 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "return_4h": scaled_return(4),
     "return_24h": scaled_return(24),
     "momentum_24h_168h": momentum,
+    "volume_surprise": volume_surprise,
     "log_rv_6h": log_rv(6),
     "log_rv_24h": log_rv(24),
     "log_rv_72h": log_rv(72),
     "log_rv_168h": log_rv(168),
     "log_rv_720h": log_rv(720),
+    "upside_volatility_24h": semivolatility(1),
+    "downside_volatility_24h": semivolatility(-1),
     "downside_share_24h": downside,
+    "log_bipower_24h": log_bipower,
     "jump_share_24h": jumps,
     "log_parkinson_24h": parkinson,
     "basis": basis,
     "basis_zscore": basis_zscore,
+    "basis_change_1h": basis_change(1),
+    "basis_change_24h": basis_change(24),
     "funding_last": lambda tl, t: tl.funding_last[t, 0],
     "funding_momentum": funding_momentum,
-    "volume_surprise": volume_surprise,
+    "funding_elapsed": lambda tl, t: clock(tl, t).hour % 8 / 8,
+    "premium_elapsed": premium_elapsed,
+    "predicted_funding": predicted_funding,
     "gas_over_target": lambda tl, t: (
         tl.daily["gas_used"][t] / (86_400 / 12 * tl.daily["gas_limit_avg"][t]) - 0.5
     ),
     "gas_price_change": change("avg_gas_price_wei", log=True),
+    "active_validators_change": change("active_validators", log=True),
     "entry_queue_change": change("entry_queue_eth", log=True),
+    "exit_queue_change": change("exit_queue_eth", log=True),
+    "entry_queue_epochs": queue_epochs("entry"),
+    "exit_queue_epochs": queue_epochs("exit"),
     "vix_change": change("vix_close", log=False),
     "dollar_change": change("broad_usd_index", log=False),
     "us10y_change": change("us10y_pct", log=False),
+    "hy_spread_change": change("us_hy_oas_pct", log=False),
+    "sp500_change": change("sp500_close", log=True),
     "hour_sin": lambda tl, t: np.sin(hour_angle(tl, t)),
     "hour_cos": lambda tl, t: np.cos(hour_angle(tl, t)),
     "weekday_sin": lambda tl, t: np.sin(weekday_angle(tl, t)),
@@ -198,5 +270,5 @@ def test_feature_equals_its_formula_at_every_tick(name: str) -> None:
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_feature_speaks_first_after_its_stated_warm_up(name: str) -> None:
-    clean = compute(random_timeline(800, seed=5), [name])
+    clean = compute(market(800, seed=5), [name])
     assert np.flatnonzero(np.isfinite(clean[name]))[0] == FEATURES[name].warm_up

@@ -59,7 +59,17 @@ def random_case(seed: int) -> dict:
     high[rng.uniform(size=size) < holes] = np.nan
     paid = np.where(rng.uniform(size=size) < 0.3, rng.normal(0, 5e-4, size), np.nan)
     mark = np.where(rng.uniform(size=size) < 0.5, spot[:, None] * 1.001, np.nan)
-    bucket = np.cumsum(rng.integers(0, 2, ticks))
+    # Short buckets and frequent settlements, or long calm stretches with neither.
+    calm_market = bool(rng.integers(2))
+    if calm_market:
+        paid[rng.uniform(size=ticks) < 0.7] = np.nan
+        keep = rng.uniform(size=ticks) < 0.8
+        lo, hi, to_lo, to_hi = (
+            np.where(keep, np.nanmedian(series), series) for series in (lo, hi, to_lo, to_hi)
+        )
+        lo, hi = np.fmin(lo, hi), np.fmax(lo, hi)
+        to_lo, to_hi = np.clip(to_lo, lo, hi), np.clip(to_hi, lo, hi)
+    bucket = np.arange(ticks) // 11 if calm_market else np.cumsum(rng.integers(0, 2, ticks))
     return {
         "spot": spot,
         "perp": perp,

@@ -1,38 +1,28 @@
-"""Runs features over history and per event with the same compiled recursions.
+"""Runs features over history and per tick with the same compiled recursions.
 
-``compute`` scans a timeline; ``Live`` takes one row at a time and remembers. Both call the very
-same machine code, so their results agree to the last bit. Nothing here fills or drops a row.
+``compute`` scans a timeline, features side by side on all cores; ``Live`` takes one row at a time
+and remembers. Both call the very same machine code, so their results agree to the last bit.
+Nothing here fills or drops a row.
 """
 
+import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
-import numba
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
+from counterpoise.compiled import njit
 from counterpoise.errors import FixConfig
-from counterpoise.features.catalog import FEATURES, Update
+from counterpoise.features.catalog import FEATURES, Feature, Shared, feeding
+from counterpoise.features.rules import RULE_COLUMNS, rule_column
 from counterpoise.market.timeline import Timeline
 from counterpoise.units import HOUR_MS
 
 Floats = NDArray[np.float64]
-
-_UPDATE = types.FunctionType(types.float64(types.float64[::1], types.float64[::1]))
-_SCAN = types.void(_UPDATE, types.float64[::1], types.float64[:, ::1], types.float64[::1])
-
-
-def _scan(update: Update, state: Floats, rows: Floats, out: Floats) -> None:
-    for t in range(rows.shape[0]):
-        out[t] = update(state, rows[t])
-
-
-# Typed by the recursion's signature, not by the recursion: one compilation serves every feature.
-_compiled_scan = cast(
-    Callable[[Update, Floats, Floats, Floats], None], numba.njit(_SCAN, cache=True)(_scan)
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,8 @@ class FeatureMatrix:
     names : tuple of str
         F names of the catalog.
     values : float64 (T, F)
-        Row t uses only what was known at tick t; NaN where a feature is unknown.
+        Row t uses only what was known at tick t; NaN where a feature is unknown. Each feature lies
+        in one piece (Fortran order).
     """
 
     names: tuple[str, ...]
@@ -53,6 +44,22 @@ class FeatureMatrix:
     def __getitem__(self, name: str) -> Floats:
         """One feature over history; shape (T,)."""
         return self.values[:, self.names.index(name)]
+
+
+@njit
+def _seen(settled: Floats, last: Floats, out: Floats) -> None:
+    waiting = np.nan
+    for t in range(out.shape[0]):
+        out[t] = np.nan
+        if last[t] == waiting:
+            out[t] = waiting
+            waiting = np.nan
+        if not np.isnan(settled[t]):
+            waiting = np.nan
+            if settled[t] == last[t]:
+                out[t] = settled[t]
+            else:
+                waiting = settled[t]
 
 
 def seen_settlements(timeline: Timeline) -> Floats:
@@ -66,16 +73,10 @@ def seen_settlements(timeline: Timeline) -> Floats:
     float64 (T,)
         NaN where nothing new was seen; a rate replaced before it was ever seen is left out.
     """
+    out = np.empty(len(timeline.ts_ms))
     settled, last = timeline.funding_settled[:, 0], timeline.funding_last[:, 0]
-    seen = np.where(settled == last, settled, np.nan)
-    events = np.flatnonzero(np.isfinite(settled))
-    following = np.append(events, len(settled))[1:]
-    for event, until in zip(events, following, strict=True):
-        if settled[event] != last[event]:
-            later = np.flatnonzero(last[event : until + 1] == settled[event])
-            if len(later):
-                seen[event + later[0]] = settled[event]
-    return seen
+    _seen(np.ascontiguousarray(settled), np.ascontiguousarray(last), out)
+    return out
 
 
 def column(timeline: Timeline, name: str) -> Floats:
@@ -87,7 +88,8 @@ def column(timeline: Timeline, name: str) -> Floats:
     name : str
         ``clock_h`` (hours since 1970), ``spot.close`` and the like, ``perp.close`` or
         ``funding_last`` and the like (of the first venue), ``funding_seen`` (see
-        :func:`seen_settlements`), ``daily.vix_close`` and the like.
+        :func:`seen_settlements`), ``daily.vix_close`` and the like, ``rule.*`` and ``churn.*``
+        (see ``rules``).
 
     Returns
     -------
@@ -104,6 +106,8 @@ def column(timeline: Timeline, name: str) -> Floats:
         return timeline.ts_ms / HOUR_MS
     if name == "funding_seen":
         return seen_settlements(timeline)
+    if name in RULE_COLUMNS:
+        return rule_column(name, timeline.venues[0], timeline.ts_ms)
     if group == "daily":
         held = timeline.daily.get(part)
         return np.full(len(timeline.ts_ms), np.nan) if held is None else held
@@ -113,10 +117,62 @@ def column(timeline: Timeline, name: str) -> Floats:
         raise FixConfig(
             "input",
             name,
-            "clock_h, funding_seen, or spot.*, perp.*, funding_*, daily.* of the timeline",
+            "clock_h, funding_seen, or spot.*, perp.*, funding_*, daily.*, rule.*, churn.* of the "
+            "timeline",
             "correct the feature's inputs in the catalog",
         )
     return cast(Floats, found if found.ndim == 1 else found[:, 0])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to compute: columns of the timeline, then level after level of parts.
+
+    A part is known by how an input would name it, and feeds on columns and earlier levels only.
+    """
+
+    columns: tuple[str, ...]
+    levels: tuple[dict[str, Feature | Shared], ...]
+
+
+def _plan(names: Sequence[str]) -> _Plan:
+    # Columns are at level 0, a part one above the highest of its inputs.
+    level: dict[str, int] = {}
+    parts: dict[str, Feature | Shared] = {}
+
+    def visit(part: str) -> int:
+        if part not in level:
+            source = feeding(part)
+            level[part] = 0
+            if source is not None:
+                level[part] = 1 + max(visit(inner) for inner in source.inputs)
+                parts[part] = source
+        return level[part]
+
+    highest = max((visit(f"feature.{name}") for name in names), default=0)
+    return _Plan(
+        tuple(part for part in level if level[part] == 0),
+        tuple(
+            {part: source for part, source in parts.items() if level[part] == height}
+            for height in range(1, highest + 1)
+        ),
+    )
+
+
+def _chosen(names: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(FEATURES if names is None else names))
+
+
+def _drain(
+    scan: Callable[[str, Feature | Shared], None], waiting: deque[tuple[str, Feature | Shared]]
+) -> None:
+    """Scan whatever waits until nothing does; several threads may share the queue."""
+    while True:
+        try:
+            part, source = waiting.popleft()
+        except IndexError:
+            return
+        scan(part, source)
 
 
 def compute(timeline: Timeline, names: Sequence[str] | None = None) -> FeatureMatrix:
@@ -126,7 +182,8 @@ def compute(timeline: Timeline, names: Sequence[str] | None = None) -> FeatureMa
     ----------
     timeline : Timeline
     names : sequence of str, optional
-        Names of the catalog, in the order wanted; all of them by default.
+        Names of the catalog, in the order wanted; all of them by default. A name given twice
+        counts once.
 
     Returns
     -------
@@ -138,24 +195,34 @@ def compute(timeline: Timeline, names: Sequence[str] | None = None) -> FeatureMa
     FixConfig
         A name the catalog does not have.
     """
-    chosen = tuple(FEATURES if names is None else names)
-    values = np.empty((len(timeline.ts_ms), len(chosen)))
-    out = np.empty(len(timeline.ts_ms))
-    for i, name in enumerate(chosen):
-        feature = FEATURES[name]
-        rows = np.column_stack([column(timeline, part) for part in feature.inputs])
-        _compiled_scan(feature.update, feature.memory.fresh(), np.ascontiguousarray(rows), out)
-        values[:, i] = out
-    return FeatureMatrix(chosen, values)
+    chosen = _chosen(names)
+    plan = _plan(chosen)
+    ticks = len(timeline.ts_ms)
+    values = np.empty((len(chosen), ticks))
+    found = {name: np.ascontiguousarray(column(timeline, name)) for name in plan.columns}
+    outs = {f"feature.{name}": values[i] for i, name in enumerate(chosen)}
+
+    def scan(part: str, source: Feature | Shared) -> None:
+        out = outs[part] if part in outs else np.empty(ticks)
+        source.update(source.memory.fresh(), tuple(found[name] for name in source.inputs), out)
+        found[part] = out
+
+    # The recursions free the interpreter, so threads run them side by side.
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for level in plan.levels:
+            waiting = deque(level.items())
+            list(pool.map(_drain, [scan] * workers, [waiting] * workers))
+    return FeatureMatrix(chosen, values.T)
 
 
 class Live:
-    """Features per event, with their memory.
+    """Features per tick, with their memory.
 
     Parameters
     ----------
     names : sequence of str, optional
-        Names of the catalog; all of them by default.
+        Names of the catalog, each once; all of them by default.
 
     Attributes
     ----------
@@ -171,13 +238,24 @@ class Live:
     """
 
     def __init__(self, names: Sequence[str] | None = None) -> None:
-        self.names = tuple(FEATURES if names is None else names)
-        features = [FEATURES[name] for name in self.names]
-        self.inputs = tuple(dict.fromkeys(part for f in features for part in f.inputs))
-        self._parts = [
-            (f.update, f.memory.fresh(), np.array([self.inputs.index(part) for part in f.inputs]))
-            for f in features
+        self.names = _chosen(names)
+        plan = _plan(self.names)
+        self.inputs = plan.columns
+        parts = {part: source for level in plan.levels for part, source in level.items()}
+        # One value per place: the columns of the row, then the parts in the order they are made.
+        places = {name: i for i, name in enumerate([*plan.columns, *parts])}
+        self._now = np.full(len(places), np.nan)
+        value = {name: self._now[i : i + 1] for name, i in places.items()}
+        self._calls = [
+            (
+                source.update,
+                source.memory.fresh(),
+                tuple(value[name] for name in source.inputs),
+                value[part],
+            )
+            for part, source in parts.items()
         ]
+        self._wanted = np.array([places[f"feature.{name}"] for name in self.names], dtype=np.intp)
 
     def update(self, row: Floats) -> Floats:
         """Take the columns of one tick, return the features as of it.
@@ -193,4 +271,7 @@ class Live:
         """
         if row.shape != (len(self.inputs),):
             raise ValueError(f"a row holds {len(self.inputs)} values: {', '.join(self.inputs)}")
-        return np.array([update(state, row[where]) for update, state, where in self._parts])
+        self._now[: len(row)] = row
+        for update, state, x, out in self._calls:
+            update(state, x, out)
+        return self._now[self._wanted]

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit, njit_in_place
-from counterpoise.decision.step import STATE_AGE, Limits, initial_state, step
+from counterpoise.decision.step import (
+    STATE_AGE,
+    Limits,
+    Reason,
+    initial_state,
+    remember,
+    rests,
+    step,
+)
 from counterpoise.risk.margin import liquidation_price, maintenance_of_short
 from counterpoise.simulation.arrays import AccountRules, CostRules, IntentArrays, Record
 from counterpoise.simulation.prices import Prices
@@ -18,12 +26,15 @@ from counterpoise.venues.contract import VenueRules
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+IN_BAND = int(Reason.IN_BAND)
+
+#: What a bucket adds up: the P&L by component, then what is needed for the other columns.
 DELTA, BASIS, FUNDING, FEES, SLIPPAGE, CAPITAL, LIQUIDATION = range(7)
-
-
-#: Rows of the working memory of a run: one number per venue each.
-SHORT, CASH, COINS, EQUITY, DEBT, TARGET, COLLATERAL, UNIT, STEP, PRICE, SHARE = range(11)
-ROWS = SHARE + 1
+TRADED, HELD, TICKS, LOW_EQUITY, LOW_NOTIONAL, SUMS = range(7, 13)
+#: What a run carries from tick to tick, all venues together.
+WON, PAID_IN, LO, HI, CARRIED = range(5)
+#: Rows of the book of a run: one number per venue each.
+SHORT, CASH, COINS, EQUITY, DEBT, TARGET, COLLATERAL, UNIT, STEP, PRICE, SHARE, ROWS = range(12)
 
 
 @njit
@@ -46,8 +57,10 @@ def run(
         Number of liquidations.
     """
     venues = prices.perp.shape[1]
+    sums, carried = np.zeros(SUMS), np.zeros(CARRIED)
     if venues == 1:
         # The same loop, compiled for one venue: its size is a constant to the compiler.
+        book = np.zeros((ROWS, 1))
         return _history(
             prices,
             exposure_eth,
@@ -57,10 +70,13 @@ def run(
             limits,
             costs,
             account,
-            np.zeros((ROWS, 1)),
+            book,
             initial_state(1),
+            sums,
+            carried,
             record,
         )
+    several = np.zeros((ROWS, venues))
     return _history(
         prices,
         exposure_eth,
@@ -70,8 +86,10 @@ def run(
         limits,
         costs,
         account,
-        np.zeros((ROWS, venues)),
+        several,
         initial_state(venues),
+        sums,
+        carried,
         record,
     )
 
@@ -88,260 +106,419 @@ def _history(
     account: AccountRules,
     book: Floats,
     state: Floats,
+    sums: Floats,
+    carried: Floats,
     record: Record,
 ) -> int:
     ticks, venues = len(bucket), book.shape[1]
-    k, inverse = account.coin_value, account.inverse
-    short, cash, coins = book[SHORT], book[CASH], book[COINS]
-    equity, debt, target, collateral = book[EQUITY], book[DEBT], book[TARGET], book[COLLATERAL]
-    unit, step_eth, price, share = book[UNIT], book[STEP], book[PRICE], book[SHARE]
     for v in range(venues):
-        unit[v] = 1.0
-        step_eth[v] = venue.step_eth[v]
-    usd_cost = costs.capital_cost_per_year / HOURS_PER_YEAR
-    eth_cost = costs.eth_cost_per_year / HOURS_PER_YEAR
-    won = 0.0
-    paid_in = 0.0
-    lo_in_force = np.nan
-    hi_in_force = np.nan
+        book[UNIT, v] = 1.0
+        book[STEP, v] = venue.step_eth[v]
+    carried[LO] = carried[HI] = np.nan
+    sums[LOW_EQUITY] = 1.0
     liquidations = 0
-
-    begins = True
-    held_ticks = 0
-    held_sum = 0.0
-    delta = basis = funding = fees = slippage = capital = liquidated = traded = 0.0
-    margin_low = np.inf
     reasons = 0
-
-    for t in range(ticks):
+    t = 0
+    while t < ticks:
+        if venues == 1 and not account.inverse and book[SHORT, 0] > 0.0:
+            rested = _rest(
+                t,
+                prices,
+                exposure_eth,
+                intent,
+                venue,
+                limits,
+                costs,
+                account,
+                book,
+                state,
+                sums,
+                carried,
+            )
+            if rested > t:
+                reasons |= IN_BAND
+                t = rested
+                continue
         b = bucket[t]
-        if begins:
-            record.spot_open[b] = prices.spot_before[t]
-            held_ticks = 0
-            held_sum = 0.0
-            delta = basis = funding = fees = slippage = capital = liquidated = traded = 0.0
-            margin_low = np.inf
-            reasons = 0
-
         if prices.priced[t] and not prices.marks[t]:
             record.spot_open[b] = prices.spot[t]
-
-        exposed = exposure_eth[max(t - 1, 0)] + won
-        held_ticks += 1
-        held_sum += exposed
-        spot = prices.spot[t]
-
-        if t > 0:
-            lent = paid_in
-            for v in range(venues):
-                lent += max(-cash[v], 0.0)
-                if coins[v] > 0.0:
-                    capital -= eth_cost * prices.spot_before[t] * coins[v]
-            capital -= usd_cost * lent
-
+        _hold(t, prices, exposure_eth, costs, book, sums, carried)
         if prices.marks[t]:
-            moved = spot - prices.spot_before[t]
-            delta += exposed * moved
+            exposed = exposure_eth[t - 1] + carried[WON]
+            sums[DELTA] += exposed * (prices.spot[t] - prices.spot_before[t])
             for v in range(venues):
-                q = short[v]
-                if q <= 0.0:
-                    continue
-                last = prices.perp_before[t, v]
-                perp = prices.perp[t, v]
-                high = prices.high[t, v]
-                at_high = cash[v] + k * coins[v] * high - q * (high - last)
-                n_high = q * last if inverse else q * high
-                margin_low = min(margin_low, at_high / n_high)
-                # Without coins the high is the worst; with coins it can be the close.
-                at_close = np.inf
-                n_close = n_high
-                if k > 0.0:
-                    at_close = cash[v] + k * coins[v] * perp - q * (perp - last)
-                    n_close = q * last if inverse else q * perp
-                    margin_low = min(margin_low, at_close / n_close)
-                exit_price = 0.0
-                # Maintenance never exceeds its largest rate: most ticks need no tier.
-                if at_high <= venue.highest_rate[v] * n_high and (
-                    at_high
-                    <= maintenance_of_short(
-                        q,
-                        last,
-                        high,
-                        inverse,
-                        venue.tier_cap[v],
-                        venue.tier_rate[v],
-                        venue.tier_amount[v],
-                    )
-                ):
-                    exit_price = liquidation_price(
-                        cash[v],
-                        k * coins[v],
-                        q,
-                        last,
-                        inverse,
-                        venue.tier_cap[v],
-                        venue.tier_rate[v],
-                        venue.tier_amount[v],
-                    )
-                    exit_price = min(max(exit_price, last), high)
-                elif at_close <= venue.highest_rate[v] * n_close and (
-                    at_close
-                    <= maintenance_of_short(
-                        q,
-                        last,
-                        perp,
-                        inverse,
-                        venue.tier_cap[v],
-                        venue.tier_rate[v],
-                        venue.tier_amount[v],
-                    )
-                ):
-                    exit_price = perp
-                perp_moved = perp - last
-                if exit_price > 0.0:
-                    loss = q * (exit_price - last)
-                    if inverse:
-                        lost = loss / exit_price
-                        left = (coins[v] - lost) * exit_price
-                        fee = min(venue.liquidation_fee[v] * q * last, max(left, 0.0)) / exit_price
-                        coins[v] -= lost + fee
-                        won -= lost + fee
-                        delta -= lost * spot
-                        liquidated -= fee * spot
-                    else:
-                        left = cash[v] - loss + k * coins[v] * exit_price
-                        fee = min(venue.liquidation_fee[v] * q * exit_price, max(left, 0.0))
-                        cash[v] -= loss + fee
-                        delta -= loss
-                        liquidated -= fee
-                    short[v] = 0.0
-                    liquidations += 1
-                elif inverse:
-                    gained = -q * perp_moved / perp
-                    coins[v] += gained
-                    won += gained
-                    delta -= q * moved
-                    basis += gained * spot + q * moved
-                    short[v] = q * last / perp
-                else:
-                    cash[v] -= q * perp_moved
-                    delta -= q * moved
-                    basis -= q * (perp_moved - moved)
-
-        for v in range(venues):
-            paid = prices.funding[t, v]
-            if paid != 0.0 and short[v] > 0.0:
-                received = short[v] * paid
-                if inverse:
-                    coins[v] += received
-                    won += received
-                    funding += received * prices.spot_last[t]
-                else:
-                    cash[v] += received
-                    funding += received
-
-        exposed = exposure_eth[t] + won
-        if not prices.priced[t]:
-            state[STATE_AGE] += 1.0
-        else:
-            available = exposed if k > 0.0 else account.budget_usd - paid_in
-            for v in range(venues):
-                price[v] = prices.perp[t, v]
-                share[v] = intent.weights[t, v]
-                equity[v] = cash[v] + k * coins[v] * price[v]
-                if k > 0.0:
-                    available -= coins[v]
-                    unit[v] = k * price[v]
-                    debt[v] = max(-cash[v], 0.0)
-                if inverse:
-                    step_eth[v] = venue.contract_usd[v] / price[v]
-            flags, lo_in_force, hi_in_force = step(
-                state,
-                short,
-                price,
-                equity,
-                exposed,
-                intent.lo[t],
-                intent.hi[t],
-                intent.to_lo[t],
-                intent.to_hi[t],
-                share,
-                limits,
-                step_eth,
-                venue.min_notional_usd,
-                debt,
-                available,
-                unit,
-                target,
-                collateral,
+                if book[SHORT, v] > 0.0:
+                    liquidations += _mark(t, v, prices, venue, account, book, sums, carried)
+        _settle(t, prices, account, book, sums, carried)
+        if prices.priced[t]:
+            reasons |= _decide(
+                t, prices, exposure_eth, intent, venue, limits, account, book, state, carried
             )
-            reasons |= flags
             for v in range(venues):
-                size = abs(target[v] - short[v])
-                move = collateral[v] - equity[v]
-                if size == 0.0 and move == 0.0:
-                    continue
-                cost = 0.0
-                if size > 0.0:
-                    urgency = intent.urgency[t]
-                    if not np.isfinite(urgency):
-                        urgency = 0.0
-                    taker = costs.taker_share + (1.0 - costs.taker_share) * urgency
-                    notional = size * price[v]
-                    fee = notional * (
-                        taker * venue.taker_fee[v] + (1.0 - taker) * venue.maker_fee[v]
-                    )
-                    impact = costs.impact_coefficient * prices.impact[t, v] * np.sqrt(size)
-                    slip = notional * (taker * costs.half_spread + impact)
-                    fees -= fee
-                    slippage -= slip
-                    traded += size
-                    short[v] = target[v]
-                    cost = fee + slip
-                if k == 0.0:
-                    cash[v] += move
-                    paid_in += move
-                else:
-                    if move < 0.0 < cash[v]:
-                        returned = min(cash[v], -move)
-                        cash[v] -= returned
-                        paid_in -= returned
-                        move += returned
-                    coins[v] += move / unit[v]
-                if inverse:
-                    coins[v] -= cost / spot
-                    won -= cost / spot
-                else:
-                    cash[v] -= cost
-                if target[v] == 0.0:
-                    # A closed position leaves no account: its cost comes out of what is freed.
-                    paid_in -= cash[v]
-                    cash[v] = 0.0
-                    coins[v] = 0.0
-
-        begins = t + 1 == ticks or bucket[t + 1] != b
-        if begins:
-            record.pnl[b, DELTA] = delta
-            record.pnl[b, BASIS] = basis
-            record.pnl[b, FUNDING] = funding
-            record.pnl[b, FEES] = fees
-            record.pnl[b, SLIPPAGE] = slippage
-            record.pnl[b, CAPITAL] = capital
-            record.pnl[b, LIQUIDATION] = liquidated
-            for v in range(venues):
-                record.short_eth[b, v] = short[v]
-                record.posted_eth[b, v] = coins[v]
-                worth = 0.0
-                if coins[v] != 0.0:
-                    worth = k * coins[v] * prices.perp_last[t, v]
-                record.equity[b, v] = cash[v] + worth
-            record.paid_in[b] = paid_in
-            record.margin_low[b] = margin_low if np.isfinite(margin_low) else np.nan
-            record.traded_eth[b] = traded
-            record.lo[b] = lo_in_force
-            record.hi[b] = hi_in_force
+                _execute(t, v, prices, intent, venue, costs, account, book, sums, carried)
+        else:
+            state[STATE_AGE] += 1.0
+        if t + 1 == ticks or bucket[t + 1] != b:
+            _write(b, t, prices, exposure_eth, account, book, sums, carried, record)
             record.reasons[b] = reasons
-            record.exposure_eth[b] = exposure_eth[t] + won
-            record.exposure_mean[b] = held_sum / held_ticks
-            record.spot[b] = prices.spot_last[t]
+            reasons = 0
+            if t + 1 < ticks:
+                record.spot_open[bucket[t + 1]] = prices.spot_last[t]
+        t += 1
     return liquidations
+
+
+@njit_in_place
+def _rest(
+    t: int,
+    prices: Prices,
+    exposure_eth: Floats,
+    intent: IntentArrays,
+    venue: VenueRules,
+    limits: Limits,
+    costs: CostRules,
+    account: AccountRules,
+    book: Floats,
+    state: Floats,
+    sums: Floats,
+    carried: Floats,
+) -> int:
+    """Go through the ticks from ``t`` on at which nothing happens, on one linear venue.
+
+    Nothing settles, no bucket ends, no liquidation is near and the decision rests. Such a tick only
+    marks, and this is the arithmetic of :func:`_hold` and :func:`_mark` without the rest of the
+    loop; most of history is made of them.
+
+    Returns
+    -------
+    int
+        First tick at which something may happen.
+    """
+    k, q = account.coin_value, book[SHORT, 0]
+    cash, coins = book[CASH, 0], book[COINS, 0]
+    counted = k * coins
+    usd_cost = costs.capital_cost_per_year / HOURS_PER_YEAR
+    eth_cost = costs.eth_cost_per_year / HOURS_PER_YEAR * max(coins, 0.0)
+    delta, basis, capital = sums[DELTA], sums[BASIS], sums[CAPITAL]
+    low_equity, low_notional = sums[LOW_EQUITY], sums[LOW_NOTIONAL]
+    held, begin = sums[HELD], t
+    spot_before, last = prices.spot_before[t], prices.perp_before[t, 0]
+    while prices.calm[t]:
+        spot, perp, high = prices.spot[t], prices.perp[t, 0], prices.high[t, 0]
+        at_high = cash + counted * high - q * (high - last)
+        at_close = cash + counted * perp - q * (perp - last)
+        if at_high <= venue.highest_rate[0] * (q * high):
+            break
+        if k > 0.0 and at_close <= venue.highest_rate[0] * (q * perp):
+            break
+        after = cash - q * (perp - last)
+        book[PRICE, 0] = perp
+        book[EQUITY, 0] = after + counted * perp
+        book[DEBT, 0] = max(-after, 0.0) if k > 0.0 else 0.0
+        book[SHARE, 0] = intent.weights[t, 0]
+        lo, hi, to_lo, to_hi = intent.lo[t], intent.hi[t], intent.to_lo[t], intent.to_hi[t]
+        if not rests(
+            book[SHORT],
+            book[PRICE],
+            book[EQUITY],
+            exposure_eth[t],
+            lo,
+            hi,
+            to_lo,
+            to_hi,
+            book[SHARE],
+            limits,
+            book[STEP],
+            book[DEBT],
+        ):
+            break
+        exposed = exposure_eth[max(t - 1, 0)] + carried[WON]
+        held += exposed
+        capital -= usd_cost * (carried[PAID_IN] + max(-cash, 0.0)) + eth_cost * spot_before
+        moved, perp_moved = spot - spot_before, perp - last
+        delta += (exposed - q) * moved
+        basis -= q * (perp_moved - moved)
+        if at_high * low_notional < low_equity * (q * high):
+            low_equity, low_notional = at_high, q * high
+        if k > 0.0 and at_close * low_notional < low_equity * (q * perp):
+            low_equity, low_notional = at_close, q * perp
+        cash, last, spot_before = after, perp, spot
+        t += 1
+    if t > begin:
+        book[CASH, 0] = cash
+        sums[DELTA], sums[BASIS], sums[CAPITAL] = delta, basis, capital
+        sums[LOW_EQUITY], sums[LOW_NOTIONAL] = low_equity, low_notional
+        sums[HELD], sums[TICKS] = held, sums[TICKS] + (t - begin)
+        carried[LO], carried[HI] = intent.lo[t - 1], intent.hi[t - 1]
+        book[SHARE, 0] = intent.weights[t - 1, 0]
+        remember(
+            state,
+            intent.lo[t - 1],
+            intent.hi[t - 1],
+            intent.to_lo[t - 1],
+            intent.to_hi[t - 1],
+            book[SHARE],
+        )
+    return t
+
+
+@njit_in_place
+def _hold(
+    t: int,
+    prices: Prices,
+    exposure_eth: Floats,
+    costs: CostRules,
+    book: Floats,
+    sums: Floats,
+    carried: Floats,
+) -> None:
+    """Count what was held into the tick and charge for the capital behind it (step 1)."""
+    sums[HELD] += exposure_eth[max(t - 1, 0)] + carried[WON]
+    sums[TICKS] += 1.0
+    if t == 0:
+        return
+    lent = carried[PAID_IN]
+    for v in range(book.shape[1]):
+        lent += max(-book[CASH, v], 0.0)
+        if book[COINS, v] > 0.0:
+            coins_usd = prices.spot_before[t] * book[COINS, v]
+            sums[CAPITAL] -= costs.eth_cost_per_year / HOURS_PER_YEAR * coins_usd
+    sums[CAPITAL] -= costs.capital_cost_per_year / HOURS_PER_YEAR * lent
+
+
+@njit_in_place
+def _mark(
+    t: int,
+    v: int,
+    prices: Prices,
+    venue: VenueRules,
+    account: AccountRules,
+    book: Floats,
+    sums: Floats,
+    carried: Floats,
+) -> int:
+    """Mark the short of one venue, or liquidate it (step 3); returns the liquidations."""
+    k, inverse = account.coin_value, account.inverse
+    q, cash, coins = book[SHORT, v], book[CASH, v], book[COINS, v]
+    spot, perp, high = prices.spot[t], prices.perp[t, v], prices.high[t, v]
+    last = prices.perp_before[t, v]
+    moved, perp_moved = spot - prices.spot_before[t], perp - last
+    exit_price = 0.0
+    for price in (high, perp):
+        at_price = cash + k * coins * price - q * (price - last)
+        notional = q * last if inverse else q * price
+        if at_price * sums[LOW_NOTIONAL] < sums[LOW_EQUITY] * notional:
+            sums[LOW_EQUITY], sums[LOW_NOTIONAL] = at_price, notional
+        # Maintenance never exceeds its largest rate: most ticks need no tier.
+        if exit_price == 0.0 and at_price <= venue.highest_rate[v] * notional:
+            needed = maintenance_of_short(
+                q, last, price, inverse, venue.tier_cap[v], venue.tier_rate[v], venue.tier_amount[v]
+            )
+            if at_price <= needed:
+                exit_price = price
+    if exit_price == 0.0:
+        sums[DELTA] -= q * moved
+        if inverse:
+            gained = -q * perp_moved / perp
+            book[COINS, v] += gained
+            carried[WON] += gained
+            sums[BASIS] += gained * spot + q * moved
+            book[SHORT, v] = q * last / perp
+        else:
+            book[CASH, v] -= q * perp_moved
+            sums[BASIS] -= q * (perp_moved - moved)
+        return 0
+    at_high = cash + k * coins * high - q * (high - last)
+    if at_high <= maintenance_of_short(
+        q, last, high, inverse, venue.tier_cap[v], venue.tier_rate[v], venue.tier_amount[v]
+    ):
+        exit_price = liquidation_price(
+            cash,
+            k * coins,
+            q,
+            last,
+            inverse,
+            venue.tier_cap[v],
+            venue.tier_rate[v],
+            venue.tier_amount[v],
+        )
+        exit_price = min(max(exit_price, last), high)
+    loss = q * (exit_price - last)
+    if inverse:
+        lost = loss / exit_price
+        left = (coins - lost) * exit_price
+        fee = min(venue.liquidation_fee[v] * q * last, max(left, 0.0)) / exit_price
+        book[COINS, v] -= lost + fee
+        carried[WON] -= lost + fee
+        sums[DELTA] -= lost * spot
+        sums[LIQUIDATION] -= fee * spot
+    else:
+        left = cash - loss + k * coins * exit_price
+        fee = min(venue.liquidation_fee[v] * q * exit_price, max(left, 0.0))
+        book[CASH, v] -= loss + fee
+        sums[DELTA] -= loss
+        sums[LIQUIDATION] -= fee
+    book[SHORT, v] = 0.0
+    return 1
+
+
+@njit_in_place
+def _settle(
+    t: int, prices: Prices, account: AccountRules, book: Floats, sums: Floats, carried: Floats
+) -> None:
+    """Pay or receive the funding that settled (step 4)."""
+    for v in range(book.shape[1]):
+        per_eth = prices.funding[t, v]
+        if per_eth == 0.0 or book[SHORT, v] <= 0.0:
+            continue
+        received = book[SHORT, v] * per_eth
+        if account.inverse:
+            book[COINS, v] += received
+            carried[WON] += received
+            sums[FUNDING] += received * prices.spot_last[t]
+        else:
+            book[CASH, v] += received
+            sums[FUNDING] += received
+
+
+@njit_in_place
+def _decide(
+    t: int,
+    prices: Prices,
+    exposure_eth: Floats,
+    intent: IntentArrays,
+    venue: VenueRules,
+    limits: Limits,
+    account: AccountRules,
+    book: Floats,
+    state: Floats,
+    carried: Floats,
+) -> int:
+    """Ask for targets and collateral (step 5); returns the reasons."""
+    k = account.coin_value
+    exposed = exposure_eth[t] + carried[WON]
+    available = exposed if k > 0.0 else account.budget_usd - carried[PAID_IN]
+    for v in range(book.shape[1]):
+        price = prices.perp[t, v]
+        book[PRICE, v] = price
+        book[SHARE, v] = intent.weights[t, v]
+        book[EQUITY, v] = book[CASH, v] + k * book[COINS, v] * price
+        if k > 0.0:
+            available -= book[COINS, v]
+            book[UNIT, v] = k * price
+            book[DEBT, v] = max(-book[CASH, v], 0.0)
+        if account.inverse:
+            book[STEP, v] = venue.contract_usd[v] / price
+    reasons, carried[LO], carried[HI] = step(
+        state,
+        book[SHORT],
+        book[PRICE],
+        book[EQUITY],
+        exposed,
+        intent.lo[t],
+        intent.hi[t],
+        intent.to_lo[t],
+        intent.to_hi[t],
+        book[SHARE],
+        limits,
+        book[STEP],
+        venue.min_notional_usd,
+        book[DEBT],
+        available,
+        book[UNIT],
+        book[TARGET],
+        book[COLLATERAL],
+    )
+    return reasons
+
+
+@njit_in_place
+def _execute(
+    t: int,
+    v: int,
+    prices: Prices,
+    intent: IntentArrays,
+    venue: VenueRules,
+    costs: CostRules,
+    account: AccountRules,
+    book: Floats,
+    sums: Floats,
+    carried: Floats,
+) -> None:
+    """Trade to the target and move the collateral (step 6)."""
+    size = abs(book[TARGET, v] - book[SHORT, v])
+    move = book[COLLATERAL, v] - book[EQUITY, v]
+    if size == 0.0 and move == 0.0:
+        return
+    cost = 0.0
+    if size > 0.0:
+        urgency = intent.urgency[t]
+        if not np.isfinite(urgency):
+            urgency = 0.0
+        taker = costs.taker_share + (1.0 - costs.taker_share) * urgency
+        notional = size * book[PRICE, v]
+        fee = notional * (taker * venue.taker_fee[v] + (1.0 - taker) * venue.maker_fee[v])
+        impact = costs.impact_coefficient * prices.impact[t, v] * np.sqrt(size)
+        slip = notional * (taker * costs.half_spread + impact)
+        sums[FEES] -= fee
+        sums[SLIPPAGE] -= slip
+        sums[TRADED] += size
+        book[SHORT, v] = book[TARGET, v]
+        cost = fee + slip
+    if account.coin_value == 0.0:
+        book[CASH, v] += move
+        carried[PAID_IN] += move
+    else:
+        if move < 0.0 < book[CASH, v]:
+            returned = min(book[CASH, v], -move)
+            book[CASH, v] -= returned
+            carried[PAID_IN] -= returned
+            move += returned
+        book[COINS, v] += move / book[UNIT, v]
+    if account.inverse:
+        book[COINS, v] -= cost / prices.spot[t]
+        carried[WON] -= cost / prices.spot[t]
+    else:
+        book[CASH, v] -= cost
+    if book[TARGET, v] == 0.0:
+        # A closed position leaves no account: its cost comes out of what is freed.
+        carried[PAID_IN] -= book[CASH, v]
+        book[CASH, v] = 0.0
+        book[COINS, v] = 0.0
+
+
+@njit_in_place
+def _write(
+    b: int,
+    t: int,
+    prices: Prices,
+    exposure_eth: Floats,
+    account: AccountRules,
+    book: Floats,
+    sums: Floats,
+    carried: Floats,
+    record: Record,
+) -> None:
+    """Record the bucket that ends at the tick and begin the next (step 7)."""
+    for component in range(LIQUIDATION + 1):
+        record.pnl[b, component] = sums[component]
+    for v in range(book.shape[1]):
+        record.short_eth[b, v] = book[SHORT, v]
+        record.posted_eth[b, v] = book[COINS, v]
+        worth = 0.0
+        if book[COINS, v] != 0.0:
+            worth = account.coin_value * book[COINS, v] * prices.perp_last[t, v]
+        record.equity[b, v] = book[CASH, v] + worth
+    record.paid_in[b] = carried[PAID_IN]
+    record.margin_low[b] = np.nan
+    if sums[LOW_NOTIONAL] > 0.0:
+        record.margin_low[b] = sums[LOW_EQUITY] / sums[LOW_NOTIONAL]
+    record.traded_eth[b] = sums[TRADED]
+    record.lo[b] = carried[LO]
+    record.hi[b] = carried[HI]
+    record.exposure_eth[b] = exposure_eth[t] + carried[WON]
+    record.exposure_mean[b] = sums[HELD] / sums[TICKS]
+    record.spot[b] = prices.spot_last[t]
+    for place in range(SUMS):
+        sums[place] = 0.0
+    sums[LOW_EQUITY] = 1.0

@@ -38,6 +38,8 @@ class Prices(NamedTuple):
         Spot and every perpetual have a price.
     marks : bool (T,)
         Priced, and there was a price before.
+    calm : bool (T,)
+        Marks, nothing settles, and no bucket ends.
     spot, perp
         Closes; NaN where missing.
     spot_before, perp_before
@@ -54,6 +56,7 @@ class Prices(NamedTuple):
 
     priced: Flags
     marks: Flags
+    calm: Flags
     spot: Floats
     perp: Floats
     spot_before: Floats
@@ -67,10 +70,11 @@ class Prices(NamedTuple):
 
 @njit
 def prices_of(market: MarketArrays, inverse: bool) -> Prices:
-    """Prices of a market; ``inverse`` contracts settle funding in ETH."""
+    """Prices of a market and its buckets; ``inverse`` contracts settle funding in ETH."""
     ticks, venues = market.perp.shape
     priced = np.zeros(ticks, dtype=np.bool_)
     marks = np.zeros(ticks, dtype=np.bool_)
+    calm = np.zeros(ticks, dtype=np.bool_)
     spot_before = np.full(ticks, np.nan)
     spot_last = np.full(ticks, np.nan)
     perp_before = np.full((ticks, venues), np.nan)
@@ -101,6 +105,8 @@ def prices_of(market: MarketArrays, inverse: bool) -> Prices:
                 high[t, v] = max(worst[v], last_perp[v])
                 worst[v] = 0.0
         spot_last[t] = last_spot
+        # The run's first and last tick and the ends of buckets are never calm.
+        calm[t] = marks[t] and 0 < t < ticks - 1 and market.bucket[t + 1] == market.bucket[t]
         for v in range(venues):
             perp_last[t, v] = last_perp[v]
             rate = market.funding_settled[t, v]
@@ -109,9 +115,11 @@ def prices_of(market: MarketArrays, inverse: bool) -> Prices:
                 price = last_perp[v]
             if np.isfinite(rate) and np.isfinite(last_perp[v]):
                 funding[t, v] = rate * last_perp[v] / price if inverse else rate * price
+                calm[t] = False
     return Prices(
         priced,
         marks,
+        calm,
         market.spot,
         market.perp,
         spot_before,

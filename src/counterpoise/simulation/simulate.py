@@ -58,7 +58,7 @@ def simulate(
     """
     bucket = day_buckets(where.ts_ms) if daily else where.market.bucket
     ends = where.ts_ms[np.flatnonzero(np.diff(bucket, append=bucket[-1] + 1))]
-    prices = prices_of(where.market, where.account.inverse)
+    prices = prices_of(where.market._replace(bucket=bucket), where.account.inverse)
     span = slice(where.first, where.last)
 
     def one(intent: Intent) -> SimulatedPath:

@@ -1,0 +1,30 @@
+"""A small random market in which every feature can speak: around the Deneb upgrade of 2024."""
+
+import dataclasses
+
+import numpy as np
+
+from counterpoise.market.timeline import Timeline
+from counterpoise.units import DAY_MS
+from tests.random_timeline import random_timeline
+
+START_MS = 1_709_251_200_000  # 2024-03-01 00:00 UTC, a Friday, 13 days before Deneb
+
+
+def market(hours: int, *, seed: int = 0, gap_share: float = 0.0) -> Timeline:
+    """Bars, funding every 8 h, and every daily series the catalog asks for."""
+    timeline = random_timeline(hours, seed=seed, gap_share=gap_share, start_ms=START_MS)
+    rng = np.random.default_rng(seed + 1)
+    days, day_of_row = np.unique(timeline.ts_ms // DAY_MS, return_inverse=True)
+
+    def daily(level: float, step: float) -> np.ndarray:
+        return (level * np.exp(np.cumsum(step * rng.normal(size=len(days)))))[day_of_row]
+
+    more = {
+        "active_validators": np.round(daily(980_000, 0.001)),
+        "staked_eth": daily(31_400_000, 0.001),
+        "exit_queue_eth": np.round(daily(4e3, 0.5)),
+        "us_hy_oas_pct": daily(3.2, 0.02),
+        "sp500_close": daily(5_100, 0.01),
+    }
+    return dataclasses.replace(timeline, daily=timeline.daily | more)
