@@ -2,6 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The peer of `make bench` lives in an environment of its own.
+PEER := .venv-vectorbt
+PEER_CONSTRAINTS := tests/benchmarks/constraints-vectorbt.txt
 
 .PHONY: demo test bench lint format clean
 
@@ -11,13 +14,19 @@ $(STAMP): pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(PEER)/.installed: $(PEER_CONSTRAINTS) tools/make-venv.sh
+	@sh tools/make-venv.sh $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(PEER_CONSTRAINTS) 'vectorbt[rust]'
+	@touch $@
+
 demo: $(STAMP)
 	$(BIN)/counterpoise demo --out demo-out
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-bench: $(STAMP)
+bench: $(STAMP) $(PEER)/.installed
 	$(BIN)/python -m tests.benchmarks.bench
 
 lint: $(STAMP)
@@ -30,4 +39,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) demo-out .pytest_cache .mypy_cache .ruff_cache

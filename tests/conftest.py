@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A property holds or not, however busy the machine is.
+settings.register_profile("counterpoise", deadline=None)
+settings.load_profile("counterpoise")
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("ETH_MARKET_DATA", BESIDE))

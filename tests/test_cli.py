@@ -265,12 +265,17 @@ def test_every_path_adds_up_from_prices_positions_and_settlements(studied: Path)
         ]
         paid_at = np.where(np.isfinite(mark), mark, last)
         into = np.concatenate([[0.0], short[:-1]])
-        funding = np.nansum(into * paid_at * settled)
+        received = np.nan_to_num(into * paid_at * settled)
+        funding = received.sum()
         traded = np.abs(np.diff(short, prepend=0.0))
         np.testing.assert_allclose(traded, path["traded_eth"], atol=1e-9)
-        fees = -(traded * np.nan_to_num(perp)).sum() * (0.5 * 5e-4 + 0.5 * 2e-4)
-        posted = path["collateral_usd_binance"].to_numpy()[:-1]
-        capital = -0.04 / 8760 * np.maximum(posted, 0).sum()
+        paid = -(traded * np.nan_to_num(perp)) * (0.5 * 5e-4 + 0.5 * 2e-4)
+        fees = paid.sum()
+        # What was paid in is what is there less what the account won: all of it costs.
+        won = received + paid + path["slippage_usd"].to_numpy()
+        won[after] -= held * (perp[after] - perp[before])
+        paid_in = path["collateral_usd_binance"].to_numpy() - np.cumsum(won)
+        capital = -0.04 / 8760 * paid_in[:-1].sum()
         assert path["fees_usd"].sum() == pytest.approx(fees, abs=1e-6)
         assert path["funding_usd"].sum() == pytest.approx(funding, abs=1e-6)
         assert path["capital_usd"].sum() == pytest.approx(capital, abs=1e-6)
@@ -355,3 +360,125 @@ def test_an_unknown_policy_is_refused_with_the_known_ones(studied: Path) -> None
         assert done.returncode == 3
         assert "use 'volatility_timed'" in done.stderr
     assert not (studied / "never").exists()
+
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+def on_terminal(columns: int, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of a command in a terminal of so many columns, without its colours."""
+    import fcntl
+    import pty
+    import re
+    import struct
+    import termios
+
+    hidden = ("COUNTERPOISE_", "COLUMNS", "LINES")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+    main_end, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from counterpoise.cli import main; main()", *arguments],
+        stdout=terminal,
+        stderr=subprocess.DEVNULL,
+        env=environment | {"TERM": "xterm"},
+    )
+    os.close(terminal)
+    printed = b""
+    try:
+        while block := os.read(main_end, 65_536):
+            printed += block
+    except OSError:  # the other end is closed: the process has ended
+        pass
+    os.close(main_end)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", printed.decode("utf-8"))
+    return process.wait(timeout=60), plain.replace("\r\n", "\n")
+
+
+@pytest.fixture(scope="module")
+def with_own(studied: Path) -> Path:
+    """The same market with the documented rule and policy, on a terminal of 80 columns."""
+    found = json.loads((studied / "out" / "results.json").read_text(encoding="utf-8"))
+    code, printed = on_terminal(
+        80,
+        *("study", "--config", str(studied / "mine.toml"), "--out", str(studied / "own")),
+        *("--rule", str(EXAMPLES / "mine.toml"), "--policy", str(EXAMPLES / "my_policy.py")),
+        *("--from", f"{found['from'][:10]}T10:30:00", "--to", "2030-01-01"),
+    )
+    assert code == 0, printed
+    (studied / "narrow.txt").write_text(printed, encoding="utf-8")
+    return studied / "own"
+
+
+@pytest.mark.xdist_group("studied")
+def test_my_rule_and_my_policy_enter_the_study_like_any_policy(with_own: Path) -> None:
+    found = json.loads((with_own / "results.json").read_text(encoding="utf-8"))
+    for name in ("mine", "paid_to_hedge"):
+        assert found["policies"][name]["family"] == "own"
+        assert set(found["versus_matched"][name]) == set(found["versus_rules"][name])
+        assert (with_own / "paths" / f"{name}.parquet").exists()
+        assert name in found["verdict"]
+    assert found["trials"]["own"] == 2
+    assert found["policies"]["paid_to_hedge"]["source"].startswith('"""Hedge all')
+    # A synthetic market has no holdout to look at.
+    assert not (with_own.parent / "lake" / "own_trials.txt").exists()
+
+
+@pytest.mark.xdist_group("studied")
+def test_a_study_is_readable_on_eighty_columns(with_own: Path) -> None:
+    printed = (with_own.parent / "narrow.txt").read_text(encoding="utf-8")
+    tables = printed.split("Verdict:")[0].splitlines()
+    assert max(map(len, tables)) <= 80
+    found = json.loads((with_own / "results.json").read_text(encoding="utf-8"))
+    for name, row in found["policies"].items():
+        lines = [line for line in tables if line.lstrip(" →").split(" ")[0] == name]
+        numbers = " ".join(lines)
+        for key in ("mean", "vol", "ce20", "cvar95", "funding", "cost"):
+            assert f"{row[key]:.2%}" in numbers, (name, key)
+        assert f"{row['mean_ratio']:.3f}" in numbers
+        assert f"{row['hedge_effectiveness']:.4f}" in numbers
+    assert "volatility_timed minus your own" in printed
+
+
+@pytest.mark.xdist_group("studied")
+def test_a_span_that_was_not_taken_as_given_is_said(with_own: Path) -> None:
+    printed = (with_own.parent / "narrow.txt").read_text(encoding="utf-8")
+    found = json.loads((with_own / "results.json").read_text(encoding="utf-8"))
+    before, after = found["notes"]
+    assert "is inside a day" in before
+    assert "--to 2030-01-01 00:00 lies after the data" in after
+    whole = " ".join(printed.split())
+    for note in found["notes"]:
+        assert f"Note: {note}." in whole
+
+
+@pytest.mark.xdist_group("studied")
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("bad.toml", "hold = 0.8\nhodl = 1\n", ("bad.toml: hodl = 1", "did you mean hold?")),
+        (
+            "seer.py",
+            "import numpy as np\nfrom counterpoise.hedging import own_policy\n\n"
+            "@own_policy('seer', 'x')\ndef seer(situation):\n"
+            "    spot = situation.timeline.spot.close\n"
+            "    return situation.around(np.where(np.roll(spot, -1) > spot, 0.0, 1.0), 0.0)\n",
+            ("seer.py line 4", "no look-ahead", "at tick"),
+        ),
+    ],
+)
+def test_a_wrong_file_of_mine_is_refused_in_one_line_and_writes_nothing(
+    studied: Path, file: str, text: str, words: tuple[str, ...]
+) -> None:
+    (studied / file).write_text(text, encoding="utf-8")
+    option = "--rule" if file.endswith(".toml") else "--policy"
+    done = command(
+        *("study", "--config", str(studied / "mine.toml"), "--out", str(studied / "refused")),
+        *(option, str(studied / file)),
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    for word in words:
+        assert word in done.stderr
+    assert not (studied / "refused").exists()

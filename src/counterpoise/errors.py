@@ -1,14 +1,48 @@
 """Errors grouped by what the operator must do next, each ending with that next step.
 
-The exit codes of the command line are the ``exit_code`` of these classes. Nothing here formats
-tracebacks: an error of this module is an answer to the user, anything else is a defect.
+The exit codes of the command line are the ``exit_code`` of these classes, and every message is one
+line that a terminal can show as it is. Nothing here formats tracebacks: an error of this module is
+an answer to the user, anything else is a defect.
 """
+
+from collections.abc import Sequence
+from datetime import datetime
+
+#: Longest part of a message that is taken from outside: a path, a value, a parser's own words.
+MOST_CHARACTERS = 240
+
+
+def printable(text: str, most: int = MOST_CHARACTERS) -> str:
+    r"""Text on one line: what a terminal would act on is escaped, the middle of long text left out.
+
+    Parameters
+    ----------
+    text : str
+        From outside: a file name, a value, a column.
+    most : int
+        Longest result, in characters.
+
+    Examples
+    --------
+    >>> print(printable("a\nb"), printable("x" * 99, most=11))
+    a\nb xxxxx…xxxxx
+    """
+    if len(text) > most:
+        half = (most - 1) // 2
+        text = f"{text[:half]}…{text[len(text) - half :]}"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
 
 
 class CounterpoiseError(Exception):
-    """Root of every error a user can act on."""
+    """Root of every error a user can act on; its message is one line."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, most=len(message)))
 
 
 class FixConfig(CounterpoiseError):
@@ -29,8 +63,40 @@ class FixConfig(CounterpoiseError):
     exit_code = 3
 
     def __init__(self, key: str, value: object, expected: str, next_step: str) -> None:
-        super().__init__(f"{key} = {value!r}: expected {expected}. Next: {next_step}.")
+        given = printable(_plain(value))
+        super().__init__(f"{printable(key)} = {given}: expected {expected}. Next: {next_step}.")
         self.key = key
+
+
+class ContradictorySettings(FixConfig):
+    """Settings that do not go together; change one of them.
+
+    Parameters
+    ----------
+    given : sequence of (str, object, str)
+        Key, value and where it came from, each.
+    expected : str
+        What would agree.
+    next_step : str
+        What to do now.
+    """
+
+    def __init__(
+        self, given: Sequence[tuple[str, object, str]], expected: str, next_step: str
+    ) -> None:
+        told = " and ".join(
+            f"{key} = {printable(_plain(value))} ({printable(source)})"
+            for key, value, source in given
+        )
+        CounterpoiseError.__init__(
+            self, f"{told} contradict each other: expected {expected}. Next: {next_step}."
+        )
+        self.key = given[0][0]
+
+
+def _plain(value: object) -> str:
+    """A value as a settings file has it."""
+    return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
 class RejectData(CounterpoiseError):
@@ -53,7 +119,11 @@ class RejectData(CounterpoiseError):
     exit_code = 4
 
     def __init__(self, file: str, place: str, value: object, expected: str, next_step: str) -> None:
-        super().__init__(f"{file}: {place}: got {value!r}, expected {expected}. Next: {next_step}.")
+        given = printable(repr(value))
+        super().__init__(
+            f"{printable(file)}: {printable(place)}: got {given}, expected {expected}. "
+            f"Next: {next_step}."
+        )
         self.file = file
         self.place = place
 

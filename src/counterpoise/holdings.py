@@ -15,6 +15,8 @@ from counterpoise.sections import Fraction, Moment, Positive, Section, UserFile
 
 #: ETH held where nothing is said.
 DEFAULT_ETH = 1000.0
+#: There are 121 million ETH; more is an amount in another unit.
+MOST_ETH = 200_000_000.0
 #: Assets that are one ETH a token, by what they are or by how they can be redeemed.
 PLAIN_ASSETS = ("eth", "weth")
 REDEEMED_AT_PAR = (*PLAIN_ASSETS, "steth")
@@ -28,7 +30,7 @@ class HoldingSettings(Section):
     """One holding and what is borrowed against it, as stated at ``as_of``."""
 
     asset: Annotated[str, Field(pattern=r"^[a-z0-9]+$", description="such as eth, steth, wsteth")]
-    amount: Positive = Field(description="tokens held")
+    amount: Annotated[Positive, Field(le=MOST_ETH)] = Field(description="tokens held")
     eth_per_token: Annotated[Positive, Field(le=MOST_ETH_PER_TOKEN)] | None = None
     rate_file: UserFile | None = Field(None, description="CSV or Parquet: ts, eth_per_token")
     as_of: Moment | None = Field(None, description="when amount, rate and debt are stated")
@@ -125,7 +127,9 @@ def _tables(given: object) -> object:
 class ExposureSettings(Section):
     """What is being hedged: an amount of ETH or holdings, and flows on top of either."""
 
-    eth: Positive | None = Field(None, description="long ETH held; 1000 where nothing is said")
+    eth: Annotated[Positive, Field(le=MOST_ETH)] | None = Field(
+        None, description="long ETH held; 1000 where nothing is said"
+    )
     holdings: Annotated[tuple[HoldingSettings, ...], NoDecode, BeforeValidator(_tables)] = ()
     flows: UserFile | None = Field(None, description="CSV or Parquet of deposits: ts, eth")
 

@@ -109,7 +109,7 @@ def test_a_missing_signal_is_an_unknown_intent_not_a_zero(name: str, situation: 
 
 
 def test_a_usd_hedge_covers_fewer_coins_as_the_price_rises(situation: Situation) -> None:
-    ratio = usd_notional_ratio(situation)
+    ratio = usd_notional_ratio(situation, 0.8)
     spot = situation.timeline.spot.close
     months = np.array([from_ms(int(ts)).month for ts in situation.timeline.ts_ms])
     for month in range(2, 6):

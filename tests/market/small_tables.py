@@ -33,3 +33,11 @@ def settlements(rates, start=MIDNIGHT, step=timedelta(hours=8)):
             "funding_rate": [float(rate) for rate in rates],
         }
     )
+
+
+def contents(folder):
+    """Every file and folder below a folder, and the bytes of the files; nothing where it is not."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }

@@ -2,33 +2,36 @@
 
 import fcntl
 import json
+import os
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
 from counterpoise.errors import FixConfig, NotEnoughData, RejectData, RetryLater
-from counterpoise.market import lake as lake_module
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
-from tests.market.small_tables import MIDNIGHT, bars, settlements
+from tests.market.small_tables import MIDNIGHT, bars, contents, settlements
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
 FUNDING = DatasetKey("funding", "binance", "ETHUSDT", "8h")
 
 
+@contextmanager
+def locked(folder):
+    """Hold the lock of a lake as another process would."""
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
 @pytest.fixture
 def lake(tmp_path):
     return Lake(tmp_path / "lake")
-
-
-def contents(lake):
-    """Every file of the lake and its bytes."""
-    return {
-        str(path.relative_to(lake.path)): path.read_bytes()
-        for path in sorted(lake.path.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
 
 
 def read(lake, key=SPOT):
@@ -46,10 +49,10 @@ def test_what_is_read_is_what_was_written(lake):
 def test_importing_again_changes_no_byte(lake):
     tables = {SPOT: bars(range(100, 140)), FUNDING: settlements([0.0001, 0.0002])}
     assert lake.write(tables).changed
-    before = contents(lake)
+    before = contents(lake.path)
     again = lake.write(tables)
     assert not again.changed
-    assert contents(lake) == before
+    assert contents(lake.path) == before
     assert [(f.rows_new, f.rows_merged, f.rows_unchanged) for f in again.files] == [
         (0, 0, 40),
         (0, 0, 2),
@@ -62,7 +65,7 @@ def test_bytes_do_not_depend_on_how_the_rows_arrived(tmp_path):
     whole.write({SPOT: table})
     for part in (table[20:], table[:25], table[10:30]):
         parts.write({SPOT: part})
-    assert contents(parts) == contents(whole)
+    assert contents(parts.path) == contents(whole.path)
 
 
 def test_a_file_with_more_columns_fills_the_empty_places(lake):
@@ -75,13 +78,13 @@ def test_a_file_with_more_columns_fills_the_empty_places(lake):
 
 def test_a_contradiction_is_refused_naming_both_values(lake):
     lake.write({SPOT: bars([100, 101, 102])})
-    before = contents(lake)
+    before = contents(lake.path)
     with pytest.raises(RejectData, match="import again with --replace") as refused:
         lake.write({SPOT: bars([100, 101.5, 102.5])})
     message = str(refused.value)
     assert "ts 2024-03-01T01:00:00+00:00, column open" in message
     assert "got 101.5, expected the stored value 101.0; 1 more rows differ" in message
-    assert contents(lake) == before
+    assert contents(lake.path) == before
 
 
 def test_replacing_lets_the_new_value_win_and_keeps_the_rest(lake):
@@ -98,29 +101,10 @@ def test_one_bad_table_keeps_all_the_others_out(lake):
     assert not lake.datasets()
 
 
-def test_an_interrupted_import_leaves_the_old_lake_and_its_litter_is_swept(lake, monkeypatch):
-    lake.write({SPOT: bars([100, 101])})
-    before = contents(lake)
-
-    def power_cut(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as cut:
-        cut.setattr(lake_module, "save_manifest", power_cut)
-        with pytest.raises(KeyboardInterrupt):
-            lake.write({SPOT: bars([100, 101, 102]), FUNDING: settlements([0.0001])})
-    assert len(contents(lake)) > len(before)
-    assert read(lake)["close"].to_list() == [100, 101]
-    lake.write({SPOT: bars([100, 101])})
-    assert contents(lake) == before
-
-
 def test_a_second_writer_is_told_to_come_back(lake):
     lake.write({SPOT: bars([100])})
-    with (lake.path / ".lock").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(RetryLater, match="being written by another process"):
-            lake.write({SPOT: bars([100, 101])})
+    with locked(lake.path), pytest.raises(RetryLater, match="being written by another process"):
+        lake.write({SPOT: bars([100, 101])})
     assert lake.write({SPOT: bars([100, 101])}).changed
 
 
@@ -167,16 +151,106 @@ def test_what_is_missing_is_answered_with_what_is_there(lake):
     )
 
 
-def test_a_manifest_of_a_newer_version_or_a_damaged_one_is_refused(lake):
-    lake.write({SPOT: bars([100])})
+def rewritten(lake, change):
+    """Change the manifest's JSON in place."""
     manifest = lake.path / "manifest.json"
     raw = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(raw | {"version": 2}))
+    change(raw)
+    manifest.write_text(json.dumps(raw))
+
+
+def test_a_lake_of_a_newer_version_is_left_to_that_version(lake):
+    lake.write({SPOT: bars([100])})
+    rewritten(lake, lambda raw: raw.update(version=2))
+    before = contents(lake.path)
     with pytest.raises(FixConfig, match="update counterpoise"):
         lake.datasets()
-    manifest.write_text("{")
-    with pytest.raises(RejectData):
-        lake.datasets()
+    with pytest.raises(FixConfig, match="update counterpoise"):
+        lake.write({SPOT: bars([100, 101])})
+    assert contents(lake.path) == before
+
+
+def entry(raw):
+    """First dataset of a manifest."""
+    return raw["datasets"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.update(version="1"),
+        lambda raw: raw.update(version=0),
+        lambda raw: raw.pop("datasets"),
+        lambda raw: raw.update(datasets=5),
+        lambda raw: raw["datasets"].append(entry(raw)),
+        lambda raw: entry(raw).update(files=[]),
+        lambda raw: entry(raw)["key"].update(table="spot_bards"),
+        lambda raw: entry(raw)["key"].update(interval="hourly"),
+        lambda raw: entry(raw)["key"].pop("venue"),
+        lambda raw: entry(raw)["files"][0].update(path="../../../etc/hostname"),
+        lambda raw: entry(raw)["files"][0].update(rows="many"),
+        lambda raw: entry(raw)["files"][0].update(sha256="0" * 64),
+    ],
+)
+def test_a_manifest_no_import_writes_is_refused_and_nothing_is_swept(lake, change):
+    lake.write({SPOT: bars([100])})
+    rewritten(lake, change)
+    before = contents(lake.path)
+    for act in (lake.datasets, lambda: lake.write({SPOT: bars([100, 101])})):
+        with pytest.raises(RejectData, match="or import the data again into a new lake"):
+            act()
+    assert contents(lake.path) == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"null", b"[]", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_manifest_is_refused_and_nothing_is_swept(lake, damage):
+    lake.write({SPOT: bars([100])})
+    (lake.path / "manifest.json").write_bytes(damage)
+    before = contents(lake.path)
+    for act in (lake.datasets, lambda: lake.write({SPOT: bars([100, 101])})):
+        with pytest.raises(RejectData, match=r"manifest\.json: whole file"):
+            act()
+    assert contents(lake.path) == before
+
+
+def test_tables_without_their_manifest_are_not_taken_for_litter(lake):
+    lake.write({SPOT: bars([100])})
+    (lake.path / "manifest.json").unlink()
+    before = contents(lake.path)
+    for act in (lake.datasets, lambda: lake.write({FUNDING: settlements([0.0001])})):
+        with pytest.raises(RejectData, match=r"manifest\.json: whole file: got 'no file'"):
+            act()
+    assert contents(lake.path) == before
+
+
+def test_only_what_an_import_wrote_is_ever_swept(lake):
+    lake.write({SPOT: bars([100])})
+    beside = lake.path / lake.datasets()[SPOT].files[0].path
+    mine = [lake.path / "table=spot_bars/notes.txt", beside.with_name("part-copy.parquet")]
+    for path in (*mine, beside.with_name("part-0123456789abcdef.parquet")):
+        path.write_bytes(b"mine")
+    lake.write({SPOT: bars([100, 101])})
+    assert all(path.read_bytes() == b"mine" for path in mine)
+    assert not beside.with_name("part-0123456789abcdef.parquet").exists()
+
+
+def test_the_years_of_a_dataset_may_lie_on_any_path(tmp_path):
+    odd = Lake(tmp_path / "my lake é 湖 [x]*? $HOME" / "deeper")
+    odd.write({SPOT: bars([100, 101])})
+    assert read(odd)["close"].to_list() == [100, 101]
+    assert odd.damaged() == []
+
+
+def test_one_settlement_under_two_stamps_is_not_paid_twice(lake):
+    lake.write({FUNDING: settlements([0.0001, 0.0002])})
+    late = settlements([0.0001], start=MIDNIGHT + timedelta(milliseconds=12))
+    before = contents(lake.path)
+    with pytest.raises(RejectData, match="keep one stamp of each settlement") as refused:
+        lake.write({FUNDING: late})
+    assert "joined with the stored rows, row 1, column ts" in str(refused.value)
+    assert contents(lake.path) == before
+    with pytest.raises(RejectData, match="row 1, column ts"):
+        lake.write({FUNDING: pl.concat([settlements([0.0001]), late])})
 
 
 def test_funding_comes_with_its_interval(lake):
@@ -185,7 +259,18 @@ def test_funding_comes_with_its_interval(lake):
     assert read(lake, FUNDING)["ts"][0] == MIDNIGHT
 
 
-def test_a_lake_cannot_be_a_file(tmp_path):
+@pytest.mark.parametrize("inside", ["", "sub"])
+def test_a_lake_cannot_be_a_file(tmp_path, inside):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(FixConfig, match="a folder that can be made"):
-        Lake(tmp_path / "taken").write({SPOT: bars([100])})
+    lake = Lake(tmp_path / "taken" / inside)
+    for act in (lake.datasets, lambda: lake.write({SPOT: bars([100])})):
+        with pytest.raises(FixConfig, match="Not a directory"):
+            act()
+
+
+def test_a_lake_whose_name_is_too_long_is_a_wrong_setting(tmp_path):
+    lake = Lake(tmp_path / ("x" * 5_000))
+    for act in (lake.datasets, lambda: lake.write({SPOT: bars([100])})):
+        with pytest.raises(FixConfig, match="File name too long"):
+            act()
+    assert list(tmp_path.iterdir()) == []

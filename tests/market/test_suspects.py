@@ -63,7 +63,7 @@ def test_a_changed_byte_of_the_lake_is_refused(tmp_path) -> None:
 
 def test_a_history_without_funding_is_not_simulated_as_free(tmp_path) -> None:
     from counterpoise.config import load_settings
-    from counterpoise.simulation.simulate import arena
+    from counterpoise.simulation.arena import arena
 
     timeline = random_timeline(HOURS)
     unknown = timeline.funding_last.copy()

@@ -79,9 +79,7 @@ def test_inverse_equity_equals_maintenance_at_the_liquidation_price(
     quantity: float, entry: float, leverage: float
 ) -> None:
     notional, collateral = quantity * entry, quantity / leverage
-    price = liquidation_price(
-        0.0, collateral, quantity, entry, True, *tiers("binance-coin-m")
-    )
+    price = liquidation_price(0.0, collateral, quantity, entry, True, *tiers("binance-coin-m"))
     if math.isinf(price):
         # Nothing is owed in the limit of an infinite price, maintenance credit included.
         assert collateral >= quantity * 0.9

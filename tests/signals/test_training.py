@@ -14,7 +14,7 @@ from counterpoise.features.engine import compute
 from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.timeline import Timeline
-from counterpoise.signals import labels
+from counterpoise.signals import boosting, labels
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.signals.training import evaluate, forecast, round_trip_cost
 from tests.random_timeline import cut, random_timeline
@@ -202,7 +202,7 @@ def test_on_real_eth_the_machine_beats_har_and_har_beats_no_change(
     lake = Lake(tmp_path / "lake")
     lake.import_folder(real_data)
     real = build_timeline(lake, end=datetime(2022, 1, 1, tzinfo=UTC))
-    features = compute(real)
+    features = compute(real, boosting.INPUTS)
     alive = np.isfinite(features.values[24 * 400 :]).mean(axis=0)
     assert (alive > 0.9).all(), dict(zip(features.names, alive, strict=True))
     found = evaluate(real, forecast(real, Settings()), int(real.ts_ms[0]), int(real.ts_ms[-1]))

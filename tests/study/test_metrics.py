@@ -188,7 +188,7 @@ def test_the_last_day_may_be_short(path: Build) -> None:
     assert metrics.daily_returns(replace(timed, ts_ms=stamps)).size == 6
 
 
-@pytest.mark.parametrize("column", ["spot_open", "exposure_eth"])
+@pytest.mark.parametrize("column", ["spot_open", "exposure_mean_eth"])
 @pytest.mark.parametrize("value", [np.nan, 0.0, -1.0])
 def test_a_day_without_price_or_exposure_is_refused(path: Build, column: str, value: float) -> None:
     timed = path(0.8, days=6)

@@ -11,13 +11,14 @@ from counterpoise.cli.output import (
     Config,
     Json,
     LakeOption,
+    age_hours,
+    is_stale,
     print_json,
     print_table,
     progress_bar,
+    stale_warning,
 )
 from counterpoise.units import Collateral, stamp
-
-STALE_AFTER_H = 2.0
 
 
 @app.command()
@@ -40,6 +41,10 @@ def ratio(
         raise FixConfig("--max-ratio", max_ratio, "a positive number", "give a cap such as 1")
     hedge = formula_hedge(exposure, beta, rho, confidence, max_ratio)
     cap_eth = max_ratio * exposure
+    if not math.isfinite(hedge.short_eth * price):
+        raise FixConfig(
+            "--price", price, "a price at which the short has a finite value", "lower it"
+        )
     if json:
         print_json(
             asdict(hedge)
@@ -78,7 +83,8 @@ def ratio(
 @app.command()
 def now(
     exposure: Annotated[
-        float | None, typer.Option(help="Long ETH held (default: from settings).")
+        float | None,
+        typer.Option(help="Long ETH held, whatever the settings hold (default: from settings)."),
     ] = None,
     short: Annotated[float, typer.Option(help="Short held now, in ETH.")] = 0.0,
     margin: Annotated[
@@ -96,11 +102,12 @@ def now(
     json: Json = False,
 ) -> None:
     """What to do now: formula, recommended policy, full hedge and where you stand."""
+    from counterpoise.cli.exposure import flow_sentences, only_eth
     from counterpoise.config import load_settings
 
     overrides: dict[str, Any] = {}
     if exposure is not None:
-        overrides["exposure"] = {"eth": exposure}
+        overrides["exposure"] = only_eth(exposure)
     if collateral is not None:
         overrides["capital"] = {"collateral": collateral}
     if policy is not None:
@@ -109,11 +116,11 @@ def now(
         overrides["lake"] = lake
     settings = load_settings(config, overrides)
 
-    import time
-
     from counterpoise.hedging import policies
+    from counterpoise.venues.agreement import refuse_what_venues_refuse
 
     policies[settings.hedge.policy]  # an unknown name is refused before the work
+    refuse_what_venues_refuse(settings)
 
     from counterpoise.decision.advice import Advice, advise
     from counterpoise.market.assemble import build_timeline
@@ -127,14 +134,14 @@ def now(
             timeline, settings, model_folder=settings.lake / "models", progress=progress
         )
     advised = advise(timeline, forecasts, settings, short_eth=short, posted=margin)
-    age_h = time.time() / 3600 - advised.as_of_ms / 3_600_000
+    age_h = age_hours(advised.as_of_ms)
     if json:
         print_json(
             asdict(advised)
             | {
                 "as_of": stamp(advised.as_of_ms),
                 "age_h": age_h,
-                "stale": age_h > STALE_AFTER_H,
+                "stale": is_stale(age_h),
                 "synthetic": timeline.synthetic,
                 "collateral": settings.capital.collateral,
             }
@@ -149,11 +156,16 @@ def now(
     if advised.short_eth > advised.exposure_eth:
         net = advised.short_eth - advised.exposure_eth
         typer.echo(f"WARNING: the short exceeds the exposure: you are net short {net:,.12g} ETH.")
-    if age_h > STALE_AFTER_H:
-        typer.echo(
-            f"WARNING: the newest data is {age_h / 24:,.1f} days old; this is advice for that "
-            "moment, not for now. Next: import newer data."
-        )
+    if is_stale(age_h):
+        typer.echo(stale_warning(age_h, "advice"))
+    held = advised.held
+    if settings.exposure.holdings or settings.exposure.flows:
+        parts = [f"{one.name} {one.delta_eth:,.12g} ETH" for one in held.holdings]
+        typer.echo(f"Exposure: {', '.join([*parts, *flow_sentences(held)])}.")
+    for note in held.notes:
+        typer.echo(f"Note: {note}.")
+    for warning in held.warnings:
+        typer.echo(f"WARNING: {warning}.")
 
     def money(value: float) -> str:
         return f"{value:+,.0f}" if math.isfinite(value) else "unknown"

@@ -6,7 +6,8 @@ from counterpoise import __version__
 
 EXIT_CODES = (
     "Exit codes: 0 done · 1 other failure · 2 wrong usage · 3 fix the configuration or an "
-    "argument · 4 data rejected · 5 not enough data · 6 retry later (busy) · 130 interrupted."
+    "argument · 4 data rejected · 5 not enough data · 6 retry later (busy) · 130 interrupted · "
+    "143 stopped."
 )
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ from counterpoise.cli.output import (
     Config,
     Json,
     LakeOption,
+    named_path,
     print_json,
     print_table,
     progress_bar,
@@ -51,7 +52,12 @@ def _span(first_ms: int, last_ms: int) -> str:
 
 @commands.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="Folder of Parquet or CSV tables.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=named_path, metavar="FOLDER", help="Folder of Parquet or CSV tables."
+        ),
+    ],
     replace: Annotated[
         bool, typer.Option(help="Let new values win over stored ones that differ.")
     ] = False,

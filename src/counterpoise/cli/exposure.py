@@ -8,11 +8,11 @@ import typer
 
 from counterpoise.cli.app import app
 from counterpoise.cli.output import (
-    STALE_AFTER_H,
     Config,
     Json,
     LakeOption,
     age_hours,
+    is_stale,
     print_json,
     print_table,
     stale_warning,
@@ -86,7 +86,7 @@ def exposure(lake: LakeOption = None, config: Config = None, json: Json = False)
             | {
                 "as_of": stamp(found.as_of_ms),
                 "age_h": age_h,
-                "stale": age_h > STALE_AFTER_H,
+                "stale": is_stale(age_h),
                 "synthetic": timeline.synthetic,
             }
         )
@@ -94,7 +94,7 @@ def exposure(lake: LakeOption = None, config: Config = None, json: Json = False)
     if timeline.synthetic:
         typer.echo("SYNTHETIC MARKET: proves plumbing, not edge.")
     typer.echo(f"As of {stamp(found.as_of_ms)} UTC · ETH spot {found.price_usd:,.2f} USD")
-    if age_h > STALE_AFTER_H:
+    if is_stale(age_h):
         typer.echo(stale_warning(age_h, "the exposure"))
     print_table(
         [

@@ -1,21 +1,28 @@
 """``study`` and ``demo``: the comparison on the lake, or on an embedded synthetic market."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from counterpoise.cli.actual import Fills, OpeningShort, print_ledger, read_actual
 from counterpoise.cli.app import app
+from counterpoise.cli.exposure import only_eth
 from counterpoise.cli.output import (
     Config,
     Json,
     LakeOption,
     Progress,
+    named_path,
     print_json,
-    print_table,
     progress_bar,
 )
+from counterpoise.cli.run_output import print_profile, profile_json, reuse_json, reuse_sentence
+from counterpoise.cli.study_output import print_study
+from counterpoise.profiling import Profile, profiled, stage
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
@@ -23,108 +30,101 @@ if TYPE_CHECKING:
 #: The demo's market: years enough to train on one and compare the rest.
 DEMO_SEED, DEMO_DAYS, DEMO_BURN_IN_DAYS = 20, 1_000, 400
 
-#: Metric, heading, digits, as a percentage.
-_COLUMNS = (
-    ("mean", "mean/yr", 2, True),
-    ("vol", "vol/yr", 2, True),
-    ("ce20", "CE20/yr", 2, True),
-    ("cvar95", "CVaR95/day", 2, True),
-    ("max_drawdown", "drawdown", 1, True),
-    ("hedge_effectiveness", "HE", 4, False),
-    ("funding", "funding/yr", 2, True),
-    ("cost", "cost/yr", 2, True),
-    ("turnover", "turnover", 1, False),
-    ("mean_ratio", "mean S/L", 3, False),
-    ("liquidations", "liq.", 0, False),
-)
 
-
-def _run(settings: "Settings", out: Path, *, json: bool) -> None:
+def _run(
+    settings: "Settings",
+    out: Path,
+    *,
+    json: bool,
+    rules: Sequence[Path] = (),
+    scripts: Sequence[Path] = (),
+    fills: Sequence[Path] = (),
+    opening_short_eth: float | None = None,
+    profile: Profile | None = None,
+) -> None:
     """Run a study on the lake of the settings and print what it found."""
-    from counterpoise.hedging import RECOMMENDED, policies
-    from counterpoise.market.assemble import build_timeline
-    from counterpoise.market.lake import Lake
-    from counterpoise.signals.training import forecast
-    from counterpoise.study.compare import Study, run_study
-    from counterpoise.study.results import refuse_unwritable, results_of, write_study
+    with stage("load libraries"):
+        from counterpoise.hedging import policies
+        from counterpoise.hedging.own import load_own
+        from counterpoise.market.assemble import build_timeline
+        from counterpoise.market.lake import Lake
+        from counterpoise.signals.training import forecast
+        from counterpoise.simulation.actual import refuse_strange_prices
+        from counterpoise.study.actual import Ledger, is_short, ledger_alone, ledger_json
+        from counterpoise.study.compare import Study, run_study
+        from counterpoise.study.results import refuse_unwritable, results_of, write_study
+        from counterpoise.study.reuse import FOLDER, Shelf, recall_forecasts
+        from counterpoise.study.trials import own_tried_before, remember_own
+        from counterpoise.venues.agreement import refuse_what_venues_refuse
 
-    acted_on = policies[settings.hedge.policy].name
+    # What is wrong without any data is refused before the work.
+    policies[settings.hedge.policy]
+    refuse_what_venues_refuse(settings)
+    own = load_own(rules, scripts, settings)
+    actual = read_actual(fills, opening_short_eth)
     refuse_unwritable(out)
+    shelf = Shelf(settings.lake / FOLDER)
 
-    def work(progress: Progress) -> Study:
-        timeline = build_timeline(
-            Lake(settings.lake),
-            settings.venue.names,
-            settings.venue.symbol,
-            end=settings.study.end,
+    def work(progress: Progress) -> Study | Ledger:
+        with stage("read lake"):
+            timeline = build_timeline(
+                Lake(settings.lake),
+                settings.venue.names,
+                settings.venue.symbol,
+                end=settings.study.end,
+            )
+        if actual is not None:
+            refuse_strange_prices(actual.fills, timeline)
+        models = settings.lake / "models"
+        forecasts = recall_forecasts(
+            shelf,
+            timeline,
+            settings,
+            lambda: forecast(timeline, settings, model_folder=models, progress=progress),
         )
-        forecasts = forecast(
-            timeline, settings, model_folder=settings.lake / "models", progress=progress
-        )
-        return run_study(timeline, forecasts, settings, progress)
+        if actual is not None and is_short(actual, timeline, forecasts, settings):
+            return ledger_alone(actual, timeline, forecasts, settings)
+        study = run_study(timeline, forecasts, settings, progress, own, shelf, actual)
+        return replace(study, own_before=own_tried_before(settings.lake, own))
 
     with progress_bar(quiet=json) as progress:
         study = work(progress)
+        if isinstance(study, Ledger):
+            _finish_alone(ledger_json(study), out, json=json)
+            return
         files = write_study(study, out)
-    results = results_of(study)
-    if json:
-        print_json({"files": {key: str(path) for key, path in files.items()}, **results})
-        return
-    synthetic = " (SYNTHETIC MARKET: proves plumbing, not edge)" if results["synthetic"] else ""
-    rows = []
-    for name, row in results["policies"].items():
-        mark = "→ " if name == acted_on else "  "
-        cells = [
-            "–"
-            if row[key] is None
-            else f"{row[key]:.{digits}%}"
-            if share
-            else f"{row[key]:.{digits}f}"
-            for key, _, digits, share in _COLUMNS
-        ]
-        rows.append([f"{mark}{name}", *cells])
-    print_table(
-        [("policy", False), *((heading, True) for _, heading, _, _ in _COLUMNS)],
-        rows,
-        title=f"{results['from']} to {results['to']} UTC, {results['days']} days{synthetic}",
-    )
-    matched = []
-    for name, metrics in results["versus_matched"].items():
-        for metric in ("vol", "cvar95", "ce20"):
-            found = metrics[metric]
-            holm = f"{found['p_holm']:.3f}" + ("" if found["preregistered"] else " (explor.)")
-            matched.append(
-                [
-                    name if metric == "vol" else "",
-                    metric,
-                    f"{found['difference']:+.2%}",
-                    f"{found['low']:+.2%} to {found['high']:+.2%}",
-                    f"{found['p']:.3f}",
-                    holm,
-                ]
+    if study.holdout is not None:
+        try:
+            remember_own(settings.lake, own)
+        except OSError as error:
+            typer.echo(
+                f"WARNING: the lake could not remember that your own were tried ({error}), so the "
+                "next count of trials is too low. Next: check disk space and permissions.",
+                err=True,
             )
-    print_table(
-        [
-            ("against its matched static", False),
-            ("metric", False),
-            ("difference", True),
-            ("95 % interval", True),
-            ("p", True),
-            ("Holm p", True),
-        ],
-        matched,
-    )
-    typer.echo(f"Verdict: {results['verdict']}")
-    for warning in results["warnings"]:
-        typer.echo(f"WARNING: {warning}.")
+    shelf.trim()
+    results = results_of(study)
+    times = None if profile is None else profile_json(profile)
+    if json:
+        found = {"files": {key: str(path) for key, path in files.items()}, **results}
+        print_json(found | {"reuse": reuse_json(shelf)} | ({"profile": times} if times else {}))
+        return
+    print_study(results, files)
+    typer.echo(reuse_sentence(shelf))
+    if times:
+        print_profile(times)
+
+
+def _finish_alone(ledger: dict[str, Any], out: Path, *, json: bool) -> None:
+    """Print the ledger of a span that is too short for a study."""
+    if json:
+        print_json({"files": {}, "actual": ledger})
+        return
+    print_ledger(ledger)
     typer.echo(
-        f"Trials: {results['trials']['total']} configurations in all; "
-        f"registered in advance: {RECOMMENDED}."
+        f"{ledger['days']} days are too few to compare policies, so nothing was written to {out}. "
+        "Next: add fills of earlier months with another --actual, or widen --from .. --to."
     )
-    if synthetic:
-        typer.echo("This market is synthetic: it proves plumbing, not edge.")
-    typer.echo(f"Report: {files['report']}")
-    typer.echo(f"Results: {files['results']} · paths: {files['paths']}")
 
 
 @app.command()
@@ -136,12 +136,28 @@ def study(
     exposure: Annotated[
         float | None, typer.Option(help="Long ETH held (default: from settings).")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for report, results and paths.")] = Path("out"),
+    rule: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML file of a hedge rule of your own (docs/rules.md); repeatable."),
+    ] = None,
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="Python file with a policy of your own (docs/rules.md); repeatable."),
+    ] = None,
+    actual: Fills = None,
+    actual_opening_short: OpeningShort = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=named_path, metavar="FOLDER", help="Folder for report, results and paths."
+        ),
+    ] = Path("out"),
     lake: LakeOption = None,
     config: Config = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time went.")] = False,
     json: Json = False,
 ) -> None:
-    """Compare every policy on the lake's history and write the report."""
+    """Compare every policy, and your own, on the lake's history and write the report."""
     from counterpoise.config import load_settings
 
     overrides: dict[str, Any] = {}
@@ -149,26 +165,39 @@ def study(
     if begin is not None or end is not None:
         overrides["study"] = {key: moment for key, moment in span.items() if moment is not None}
     if exposure is not None:
-        overrides["exposure"] = {"eth": exposure}
+        overrides["exposure"] = only_eth(exposure)
     if lake is not None:
         overrides["lake"] = lake
-    _run(load_settings(config, overrides), out, json=json)
+    with profiled(profile) as times:
+        _run(
+            load_settings(config, overrides),
+            out,
+            json=json,
+            rules=rule or (),
+            scripts=policy or (),
+            fills=actual or (),
+            opening_short_eth=actual_opening_short,
+            profile=times,
+        )
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for lake and report.")] = Path("demo-out"),
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = DEMO_SEED,
+    out: Annotated[
+        Path, typer.Option(parser=named_path, metavar="FOLDER", help="Folder for lake and report.")
+    ] = Path("demo-out"),
+    seed: Annotated[
+        int, typer.Option(help="Seed of the synthetic market.", min=0, max=2**31 - 1)
+    ] = DEMO_SEED,
     json: Json = False,
 ) -> None:
     """Run the study on an embedded synthetic market: proves plumbing, not edge."""
-    from counterpoise.config import Settings
+    from counterpoise.config import settings_without_file
     from counterpoise.market.lake import Lake
     from counterpoise.market.synthetic import generate
 
-    settings = Settings(
-        lake=out / f"lake-{seed}",
-        study={"burn_in_days": DEMO_BURN_IN_DAYS},
+    settings = settings_without_file(
+        {"lake": out / f"lake-{seed}", "study": {"burn_in_days": DEMO_BURN_IN_DAYS}}
     )
     # A lake of an earlier version may hold other values: the generator is the truth.
     Lake(settings.lake).write(generate(seed, days=DEMO_DAYS), synthetic=True, replace=True)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.holdings import MOST_ETH_PER_TOKEN
 from counterpoise.market.columns import Defects, read_moments, read_values
+from counterpoise.market.foreign_files import columns_of, read_columns, refuse_unfit
+from counterpoise.market.parquet_guard import ParquetGuard
 from counterpoise.market.row_checks import check_order
 
 Floats = NDArray[np.float64]
@@ -50,9 +52,11 @@ def _read(path: Path, key: str, wanted: tuple[str, ...]) -> pl.DataFrame:
     """Columns of a CSV or Parquet file, with those that are wanted among them."""
     if not path.is_file():
         raise FixConfig(key, str(path), "an existing file", "check the path")
+    refuse_unfit(path, path.name)
     try:
         if path.suffix == ".parquet":
-            frame = pl.read_parquet(path, hive_partitioning=False)
+            with ParquetGuard() as guard:
+                frame = read_columns(path, path.name, columns_of(path, path.name, guard), guard)
         elif path.suffix == ".csv":
             # Text throughout: a column's type must not depend on its first rows.
             frame = pl.read_csv(path, infer_schema=False)

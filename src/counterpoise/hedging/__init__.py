@@ -9,9 +9,9 @@ from counterpoise.hedging import volatility  # noqa: F401
 
 # isort: on
 from counterpoise.hedging.intent import Intent
-from counterpoise.hedging.policy import Policy, Situation, policies
+from counterpoise.hedging.policy import Policy, Situation, own_policy, policies
 
 #: The policy acted on unless the settings name another.
 RECOMMENDED = "volatility_timed"
 
-__all__ = ["RECOMMENDED", "Intent", "Policy", "Situation", "policies"]
+__all__ = ["RECOMMENDED", "Intent", "Policy", "Situation", "own_policy", "policies"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from counterpoise.hedging.intent import Intent
 from counterpoise.hedging.policy import Situation, first_of_period, policy
 from counterpoise.hedging.volatility_rule import inverse_volatility_ratio
-from counterpoise.units import DAY_MS, from_ms
+from counterpoise.units import DAY_MS
 
 Floats = NDArray[np.float64]
 
@@ -32,27 +32,22 @@ def static_eth(situation: Situation) -> Intent:
     return situation.around(np.full(situation.ticks, situation.settings.hedge.base_ratio), 0.0)
 
 
-def usd_notional_ratio(situation: Situation) -> Floats:
+def usd_notional_ratio(situation: Situation, ratio: Floats | float) -> Floats:
     """Ratio that keeps the USD notional fixed at the first of the month; shape (T,).
 
-    β·P(first tick of the month)/P(t): as the price rises, a USD-defined hedge covers fewer coins.
-    NaN at gaps and until the month has a first price.
+    ratio·P(first price of the month)/P(t): as the price rises, a USD-defined hedge covers fewer
+    coins. NaN at gaps and until the month has a first price.
     """
     spot = situation.timeline.spot.close
-    reference = np.full(situation.ticks, np.nan)
-    month, price = None, np.nan
-    for t, ts_ms in enumerate(situation.timeline.ts_ms):
-        day = from_ms(int(ts_ms))
-        if (day.year, day.month) != month and np.isfinite(spot[t]):
-            month, price = (day.year, day.month), spot[t]
-        reference[t] = price
-    return np.asarray(situation.settings.hedge.base_ratio * reference / spot)
+    month = situation.timeline.ts_ms.astype("datetime64[ms]").astype("datetime64[M]")
+    return np.asarray(ratio * first_of_period(spot, month.astype(np.int64)) / spot)
 
 
 @policy("static_usd", "base ratio, constant USD, daily", "manual")
 def static_usd(situation: Situation) -> Intent:
     """Short a USD notional fixed monthly at β, restored every midnight UTC."""
-    return situation.around(situation.daily(usd_notional_ratio(situation)), 0.0)
+    ratio = usd_notional_ratio(situation, situation.settings.hedge.base_ratio)
+    return situation.around(situation.daily(ratio), 0.0)
 
 
 @policy("calendar", "base ratio in USD, every Monday", "manual")
@@ -60,14 +55,16 @@ def calendar(situation: Situation) -> Intent:
     """Short a USD notional fixed monthly at β, restored every Monday 00:00 UTC."""
     # 1970-01-01 was a Thursday: weeks counted from the Monday before it.
     week = (situation.timeline.ts_ms // DAY_MS + 3) // 7
-    return situation.around(first_of_period(usd_notional_ratio(situation), week), 0.0)
+    ratio = usd_notional_ratio(situation, situation.settings.hedge.base_ratio)
+    return situation.around(first_of_period(ratio, week), 0.0)
 
 
 @policy("threshold", "base ratio in USD, when off by the band", "manual")
 def threshold(situation: Situation) -> Intent:
     """Short a USD notional fixed monthly at β, restored when the ratio is off by the band."""
-    band = situation.settings.hedge.band
-    return situation.around(usd_notional_ratio(situation), band, to_target=True)
+    hedge = situation.settings.hedge
+    ratio = usd_notional_ratio(situation, hedge.base_ratio)
+    return situation.around(ratio, hedge.band, to_target=True)
 
 
 @policy("manual_vol_24h", "volatility rule, last 24 h", "manual")

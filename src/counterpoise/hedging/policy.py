@@ -5,8 +5,8 @@ is one function with :func:`policy` on it, and its test.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from counterpoise.signals.forecasts import Forecasts
 from counterpoise.units import DAY_MS
 
 Floats = NDArray[np.float64]
-Family = Literal["bound", "manual", "estimate", "formula", "model"]
+Family = Literal["bound", "manual", "estimate", "formula", "model", "own", "actual"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,24 @@ class Situation:
     def ticks(self) -> int:
         """Length of the clock."""
         return len(self.timeline.ts_ms)
+
+    def until(self, ticks: int) -> Self:
+        """The same situation as it was known after its first ``ticks`` ticks, ``1 <= ticks <= T``.
+
+        Arrays are cut and read-only; suspect values and refits of later ticks are left out, and so
+        are the notes, which speak of the whole history.
+        """
+        last_ms = int(self.timeline.ts_ms[ticks - 1])
+        timeline = replace(
+            _first_rows(self.timeline, self.ticks, ticks),
+            suspects=tuple(one for one in self.timeline.suspects if one.ts_ms <= last_ms),
+            notes=(),
+        )
+        forecasts = replace(
+            _first_rows(self.forecasts, self.ticks, ticks),
+            folds=tuple(one for one in self.forecasts.folds if one.first_ms <= last_ms),
+        )
+        return replace(self, timeline=timeline, forecasts=forecasts)
 
     def daily(self, values: Floats) -> Floats:
         """First known value of each UTC day, kept to its end; shape (T,)."""
@@ -72,15 +90,44 @@ class Policy:
         Key, and the same in a few plain words.
     family : str
         ``bound`` (end points), ``manual`` (a person can follow it), ``estimate`` (a statistic sets
-        the size), ``formula`` (the document's) or ``model`` (needs a trained model).
+        the size), ``formula`` (the document's), ``model`` (needs a trained model), ``own`` (the
+        user's: it enters one study and is never registered) or ``actual`` (what a user did).
     build : callable
         Situation to Intent.
+    source : str
+        Text of the user's file for an ``own`` policy, so that a study says what it compared; empty
+        for a registered one.
+    meaning : str
+        What tells two versions of an ``own`` policy apart: comments and layout do not.
+    place : str
+        File and line of an ``own`` policy, for messages.
     """
 
     name: str
     label: str
     family: Family
     build: Callable[[Situation], Intent]
+    source: str = ""
+    meaning: str = ""
+    place: str = ""
+
+
+def _first_rows[T](held: T, ticks: int, kept: int) -> T:
+    """Frozen dataclass with arrays over ``ticks`` cut to their first ``kept`` rows, read-only."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.shape[:1] == (ticks,):
+            seen = value[:kept]
+            seen.flags.writeable = False
+            return seen
+        if isinstance(value, dict):
+            return {name: cut(inner) for name, inner in value.items()}
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{f.name: cut(getattr(value, f.name)) for f in fields(value)})
+        return value
+
+    whole: T = cut(held)
+    return whole
 
 
 def first_of_period(values: Floats, period: NDArray[np.int64]) -> Floats:
@@ -118,5 +165,30 @@ def policy(
     def decorate(build: Callable[[Situation], Intent]) -> Callable[[Situation], Intent]:
         policies.add(name, Policy(name, label, family, build))
         return build
+
+    return decorate
+
+
+def own_policy(name: str, label: str) -> Callable[[Callable[[Situation], Intent]], Policy]:
+    """Make the decorated function a policy of the user's own file, without registering it.
+
+    Parameters
+    ----------
+    name : str
+        Key in the study: letters, digits, ``_`` and ``-``; not that of a registered policy.
+    label : str
+        The same in a few plain words.
+
+    Examples
+    --------
+    >>> @own_policy("half", "half of it, always")
+    ... def half(situation: Situation) -> Intent:
+    ...     return situation.around(np.full(situation.ticks, 0.5), 0.0)
+    >>> half.name, half.family, "half" in list(policies)
+    ('half', 'own', False)
+    """
+
+    def decorate(build: Callable[[Situation], Intent]) -> Policy:
+        return Policy(name, label, "own", build)
 
     return decorate

@@ -6,6 +6,7 @@ not forecast returns. Whose expectation it is, is the policies' choice.
 """
 
 from bisect import insort
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,16 +38,17 @@ def reference_volatility(daily: Floats, day: NDArray[np.int64]) -> Floats:
         From days up to and including each tick's own; NaN before the first.
     """
     begins = np.flatnonzero(np.diff(day, prepend=day[:1] - 1))
-    reference = np.full(len(daily), np.nan)
+    rows = np.where(np.isfinite(daily), np.arange(len(daily)), len(daily))
+    first = np.minimum.reduceat(rows, begins)
+    known = np.append(daily, np.nan)[first].tolist()
+    reference = []
     seen: list[float] = []
-    for begin, end in zip(begins, np.append(begins[1:], len(daily)), strict=True):
-        known = np.flatnonzero(np.isfinite(daily[begin:end]))
-        if len(known):
-            insort(seen, float(daily[begin + known[0]]))
-        if seen:
-            middle = len(seen) // 2
-            reference[begin:end] = (seen[middle] + seen[~middle]) / 2.0
-    return reference
+    for value in known:
+        if not isnan(value):
+            insort(seen, value)
+        middle = len(seen) // 2
+        reference.append((seen[middle] + seen[~middle]) / 2.0 if seen else np.nan)
+    return np.repeat(reference, np.diff(begins, append=len(daily)))
 
 
 def inverse_volatility_ratio(situation: Situation, volatility: Floats) -> Intent:

@@ -16,7 +16,8 @@ from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.market.asof import Notes, daily_series
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
-from counterpoise.market.settlement import SETTLEMENT_JITTER_MS, settlement_gaps
+from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
+from counterpoise.market.settlement import settlement_gaps
 from counterpoise.market.suspects import SUSPECT_SHARE, suspect_extremes, without_strangers
 from counterpoise.market.timeline import Bars, Floats, Suspect, Timeline
 from counterpoise.units import DAY_MS, HOUR_MS, stamp, to_ms

@@ -5,17 +5,30 @@ Nothing here knows which table a column belongs to.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
 from counterpoise.errors import RejectData
+from counterpoise.market.releases import FIRST_HOLIDAY_YEAR, LAST_HOLIDAY_YEAR
+from counterpoise.units import to_ms
 
 #: Stored type of every moment.
 TS = pl.Datetime("ms", "UTC")
 
-_MS_2009, _MS_2100 = 1_230_768_000_000, 4_102_444_800_000
+#: Years any table may speak of: those whose US holidays, and so release days, are known.
+_FIRST_MS = to_ms(datetime(FIRST_HOLIDAY_YEAR, 1, 1, tzinfo=UTC))
+_END_MS = to_ms(datetime(LAST_HOLIDAY_YEAR + 1, 1, 1, tzinfo=UTC))
+_YEARS = f"between {FIRST_HOLIDAY_YEAR} and {LAST_HOLIDAY_YEAR}"
+#: No price, amount or rate of any market is larger; a number that is has the wrong unit.
+LARGEST = 1e24
+#: Stamps of each unit beyond which a time has no date that could be shown (the year 9,000 or so).
+_CALENDAR = {"ms": 220 * 10**12, "us": 220 * 10**15, "ns": 220 * 10**18}
+#: The parser alone would take a sign before the year and blanks for digits.
+_ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$"
 _ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
 _NO_ZONE = "a time with its zone"
+_ADD_MIDNIGHT = "write midnights: in polars, cast(pl.Datetime('ms')).dt.replace_time_zone('UTC')"
 _ADD_ZONE = "write UTC times with +00:00 or Z; in polars: dt.replace_time_zone('UTC')"
 
 
@@ -43,10 +56,7 @@ class Defects:
         rows = bad.fill_null(False).arg_true()
         if len(rows):
             row = int(rows[0])
-            value = values[row]
-            shown = "nothing (null)" if value is None else value
-            if not isinstance(shown, str | int | float):
-                shown = str(shown)
+            shown = _shown(values, row)
             self._found.append(_Defect(row, column, shown, expected, next_step, len(rows)))
 
     def refuse(self) -> None:
@@ -65,6 +75,18 @@ class Defects:
         )
 
 
+def _shown(values: pl.Series, row: int) -> str | int | float:
+    """A value as a message shows it."""
+    if isinstance(values.dtype, pl.Datetime):
+        stamp = values.to_physical()[row]
+        if stamp is not None and abs(stamp) > _CALENDAR[values.dtype.time_unit]:
+            return f"{stamp} {values.dtype}"
+    value = values[row]
+    if value is None:
+        return "nothing (null)"
+    return value if isinstance(value, str | int | float) else str(value)
+
+
 def read_moments(values: pl.Series, file: str) -> pl.Series:
     """Parse moments to UTC milliseconds.
 
@@ -80,17 +102,17 @@ def read_moments(values: pl.Series, file: str) -> pl.Series:
     RejectData
         No zone, wrong magnitude, unreadable or missing, naming the first row.
     """
-    name = values.name
+    name, dtype = values.name, values.dtype
     defects = Defects(file)
-    dtype = values.dtype
     if isinstance(dtype, pl.Datetime):
         if dtype.time_zone is None:
             raise RejectData(file, f"column {name}", str(dtype), _NO_ZONE, _ADD_ZONE)
+        _refuse_other_times(values, values.dt.epoch("ms"), defects)
         parsed = values.dt.convert_time_zone("UTC").cast(TS)
     elif isinstance(dtype, pl.String):
         text = values.str.strip_chars()
         if text.str.contains(r"^-?\d+$").fill_null(True).all() and text.is_not_null().any():
-            return read_moments(text.cast(pl.Int64, strict=False).alias(name), file)
+            return _from_epochs(text, defects)
         zoned = text.str.contains(_ZONE)
         defects.add(
             ~zoned & (text != ""), name, text, _NO_ZONE + " (2024-01-31T08:00:00Z)", _ADD_ZONE
@@ -100,20 +122,15 @@ def read_moments(values: pl.Series, file: str) -> pl.Series:
         parsed = _parse(plain, "%Y-%m-%d %H:%M:%S%.f%:z").fill_null(
             _parse(plain, "%Y-%m-%d %H:%M%:z")
         )
+        parsed = parsed.set(~text.str.contains(_ISO).fill_null(False), None)
         defects.add(
             parsed.is_null() & (text != ""), name, text, "an ISO 8601 time", "mend the time"
         )
+        _refuse_other_times(text, parsed.dt.epoch("ms"), defects)
     elif dtype.is_integer():
-        stamps = values.cast(pl.Int64)
-        outside = (stamps < _MS_2009) | (stamps > _MS_2100)
-        defects.add(
-            outside,
-            name,
-            stamps,
-            "milliseconds since 1970 between 2009 and 2100 (10 digits are seconds, 16 are µs)",
-            "convert the column to milliseconds",
-        )
-        parsed = stamps.cast(TS)
+        return _from_epochs(values, defects)
+    elif isinstance(dtype, pl.Date):
+        raise RejectData(file, f"column {name}", "days without a time", _NO_ZONE, _ADD_MIDNIGHT)
     else:
         raise RejectData(
             file, f"column {name}", str(dtype), "a time with zone, or epoch ms", _ADD_ZONE
@@ -121,6 +138,32 @@ def read_moments(values: pl.Series, file: str) -> pl.Series:
     defects.add(parsed.is_null(), name, values, "a time in every row", "mend or remove the row")
     defects.refuse()
     return parsed.alias(name)
+
+
+def _refuse_other_times(given: pl.Series, epoch_ms: pl.Series, defects: Defects) -> None:
+    """Refuse times of years no table speaks of: stamps of one unit read as another land there."""
+    outside = (epoch_ms < _FIRST_MS) | (epoch_ms >= _END_MS)
+    fix = "check the unit the times were written in"
+    defects.add(outside, given.name, given, f"a time {_YEARS}", fix)
+    defects.refuse()
+
+
+def _from_epochs(given: pl.Series, defects: Defects) -> pl.Series:
+    """Moments of milliseconds since 1970, as integers or as their text."""
+    stamps = given.cast(pl.Int64, strict=False)
+    outside = given.is_not_null() & ~stamps.is_between(_FIRST_MS, _END_MS, "left").fill_null(False)
+    defects.add(
+        outside,
+        given.name,
+        given,
+        f"milliseconds since 1970 {_YEARS} (13 digits; 10 are seconds, 16 microseconds, "
+        "19 nanoseconds)",
+        "convert the column to milliseconds",
+    )
+    missing = given.is_null()
+    defects.add(missing, given.name, given, "a time in every row", "mend or remove the row")
+    defects.refuse()
+    return stamps.cast(TS).alias(given.name)
 
 
 def _parse(text: pl.Series, form: str) -> pl.Series:
@@ -168,6 +211,8 @@ def read_values(
             expected = "more than 0" if kind == "price" else "0 or more"
             defects.add(bound, name, parsed, expected, fix)
         defects.add(~parsed.is_finite(), name, parsed, "a finite number", fix)
+        vast = parsed.is_finite() & (parsed.abs() > LARGEST)
+        defects.add(vast, name, parsed, f"at most {LARGEST:g} in size: check its unit", fix)
         if dtype.is_integer():
             whole = parsed.round() == parsed
             defects.add(~whole & parsed.is_finite(), name, parsed, "a whole number", fix)

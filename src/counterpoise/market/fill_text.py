@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from counterpoise.errors import FixConfig, RejectData
+from counterpoise.market.foreign_files import refuse_unfit
 
 
 def text_rows(path: Path) -> pl.DataFrame:
@@ -37,6 +38,7 @@ def text_rows(path: Path) -> pl.DataFrame:
     """
     if not path.is_file():
         raise FixConfig("--actual", str(path), "an existing file", "check the path")
+    refuse_unfit(path, path.name)
     try:
         if path.suffix.lower() == ".csv":
             return _flat_fee(
@@ -44,7 +46,7 @@ def text_rows(path: Path) -> pl.DataFrame:
             )
         if path.suffix.lower() == ".json":
             return _from_json(path)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as broken:
+    except (pl.exceptions.PolarsError, OSError, ValueError, RecursionError) as broken:
         said = str(broken).strip() or type(broken).__name__
         raise RejectData(
             path.name,

@@ -6,6 +6,7 @@ refused unless replacement is asked for. The lake does not fetch, and it does no
 """
 
 import io
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,20 @@ from pathlib import Path
 import polars as pl
 
 from counterpoise.errors import FixConfig, NotEnoughData, RejectData
-from counterpoise.market.layouts import DatasetKey, Skipped, read_table, scan
+from counterpoise.market.layouts import (
+    DatasetKey,
+    Skipped,
+    read_table,
+    refuse_other_columns,
+    scan,
+)
 from counterpoise.market.manifest import (
+    FILE,
     DatasetEntry,
     LiveFile,
     Manifest,
     load_manifest,
+    partition,
     remove_orphans,
     save_manifest,
     sha256,
@@ -26,6 +35,7 @@ from counterpoise.market.manifest import (
     writing,
 )
 from counterpoise.market.merge import Merged, merge
+from counterpoise.market.parquet_guard import ParquetGuard
 from counterpoise.market.settlement import settlement_interval_h
 from counterpoise.market.tables import SPECS, validate
 from counterpoise.units import stamp
@@ -153,11 +163,14 @@ class Lake:
     def _read_file(self, file: LiveFile) -> pl.DataFrame:
         path = self.path / file.path
         again = "restore the file, or import its source again into a new lake"
-        size = path.stat().st_size if path.exists() else None
-        if size != file.bytes:
-            found = "no file" if size is None else f"{size} bytes"
-            raise RejectData(str(path), "whole file", found, f"{file.bytes} bytes", again)
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as refused:
+            found = "no file" if isinstance(refused, FileNotFoundError) else refused.strerror
+            raise RejectData(str(path), "whole file", found, "what was written", again) from None
+        if len(content) != file.bytes:
+            found, expected = f"{len(content)} bytes", f"{file.bytes} bytes"
+            raise RejectData(str(path), "whole file", found, expected, again)
         if sha256(content) != file.sha256:
             raise RejectData(str(path), "whole file", "other bytes", "what was written", again)
         try:
@@ -169,16 +182,22 @@ class Lake:
 
     def damaged(self) -> list[tuple[DatasetKey, LiveFile]]:
         """Live files whose content is not what was written."""
-        return [
-            (key, file)
-            for key, entry in self.datasets().items()
-            for file in entry.files
-            if not (self.path / file.path).exists()
-            or sha256((self.path / file.path).read_bytes()) != file.sha256
-        ]
+        found = []
+        for key, entry in self.datasets().items():
+            for file in entry.files:
+                try:
+                    self._read_file(file)
+                except RejectData:
+                    found.append((key, file))
+        return found
 
     def import_folder(
-        self, folder: Path | str, *, replace: bool = False, progress: Progress | None = None
+        self,
+        folder: Path | str,
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+        now_ms: int | None = None,
     ) -> ImportReport:
         """Take in every file of a folder whose name is known, all or nothing.
 
@@ -189,23 +208,28 @@ class Lake:
             Let the files' values win over stored ones that differ.
         progress : callable, optional
             Called with (files done, files in all, name) before each file is read.
+        now_ms : int, optional
+            The present, which no row may be ahead of; default: this machine's clock.
 
         Raises
         ------
         FixConfig
-            No such folder, or a lake of synthetic data.
+            No such folder, a lake of synthetic data, or one that cannot be written.
         RejectData
             A file breaks its table's contract or contradicts what is stored.
         RetryLater
             Another process is writing.
         """
         known, skipped = scan(Path(folder))
+        present = round(time.time() * 1000) if now_ms is None else now_ms
         incoming = []
-        for done, file in enumerate(known):
-            if progress is not None:
-                progress(done, len(known), file.name)
-            table, ignored = read_table(file)
-            incoming.append(_Incoming(file.name, file.key, table, ignored))
+        with ParquetGuard() as guard:
+            refuse_other_columns(known, guard)
+            for done, file in enumerate(known):
+                if progress is not None:
+                    progress(done, len(known), file.name)
+                table, ignored = read_table(file, guard, now_ms=present)
+                incoming.append(_Incoming(file.name, file.key, table, ignored))
         return self._commit(incoming, tuple(skipped), synthetic=False, replacing=replace)
 
     def write(
@@ -251,6 +275,7 @@ class Lake:
         with writing(self.path):
             before = self.datasets()
             self._refuse_mixture(before, synthetic)
+            _refuse_quarrels(incoming)
             tables: dict[DatasetKey, pl.DataFrame] = {}
             reports = []
             for item in incoming:
@@ -260,6 +285,9 @@ class Lake:
                 merged = merge(stored, item.table, item.key, item.file, replacing=replacing)
                 tables[item.key] = merged.table
                 reports.append(_report(item, merged))
+            if not before and not (self.path / FILE).exists():
+                # From here on files without a manifest are a lost manifest, not a first import.
+                save_manifest(self.path, {})
             after = dict(before)
             for key, table in tables.items():
                 after[key] = self._store(key, table, before.get(key), synthetic)
@@ -284,7 +312,6 @@ class Lake:
         self, key: DatasetKey, table: pl.DataFrame, old: DatasetEntry | None, synthetic: bool
     ) -> DatasetEntry:
         by_year = {file.year: file for file in old.files} if old else {}
-        base = f"table={key.table}/venue={key.venue}/symbol={key.symbol}/interval={key.interval}"
         files = []
         years = table.with_columns(pl.col("ts").dt.year().alias("_year")).partition_by(
             "_year", as_dict=True, include_key=False, maintain_order=True
@@ -294,7 +321,7 @@ class Lake:
             part.write_parquet(buffer, compression="zstd", statistics=True)
             data = buffer.getvalue()
             digest = sha256(data)
-            path = f"{base}/year={year}/part-{digest[:16]}.parquet"
+            path = f"{partition(key, int(year))}/part-{digest[:16]}.parquet"
             stamps = part["ts"].dt.epoch("ms")
             first, last = int(stamps[0]), int(stamps[-1])
             file = LiveFile(path, int(year), part.height, first, last, len(data), digest)
@@ -304,6 +331,20 @@ class Lake:
             files.append(file)
         entry = DatasetEntry(key, synthetic, tuple(files))
         return entry if old is None else replace(old, files=entry.files)
+
+
+def _refuse_quarrels(incoming: list[_Incoming]) -> None:
+    """Refuse files of one import that contradict each other: no order among them decides."""
+    first: dict[DatasetKey, _Incoming] = {}
+    for item in incoming:
+        held = first.get(item.key)
+        if held is None:
+            first[item.key] = item
+            continue
+        both = merge(
+            held.table, item.table, item.key, item.file, replacing=False, beside=held.file
+        ).table
+        first[item.key] = replace(held, file=f"{held.file} or {item.file}", table=both)
 
 
 def _report(item: _Incoming, merged: Merged) -> FileReport:

@@ -6,18 +6,32 @@ are kept (``lake``). What it does not recognise is listed with the reason, never
 
 import os
 import re
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from counterpoise.errors import FixConfig, RejectData
+from counterpoise.errors import FixConfig, RejectData, printable
 from counterpoise.market.columns import Defects, read_moments, read_values
+from counterpoise.market.foreign_files import (
+    PARQUET,
+    TEXT,
+    columns_of,
+    read_columns,
+    refuse_unfit,
+)
+from counterpoise.market.parquet_guard import ParquetGuard
 from counterpoise.market.releases import RELEASES
-from counterpoise.market.tables import SPECS, TableSpec, check_order, validate
+from counterpoise.market.row_checks import check_order
+from counterpoise.market.tables import SPECS, TableSpec, refuse_missing_columns, validate
 
 MAX_DEPTH = 3
-MAX_FILES = 20_000
+#: Files and folders; an import has dozens, so a folder with more is another one.
+MAX_ENTRIES = 20_000
+#: Bytes of all recognised files together: they are held in memory until all of them are sound.
+MAX_BYTES = 4 << 30
 
 _KLINES = re.compile(
     r"(?P<venue>[a-z0-9_]+)_(?P<kind>spot|perp|mark)_(?P<symbol>[a-z0-9]+)_"
@@ -78,11 +92,13 @@ def recognise(path: Path) -> DatasetKey | str:
     >>> str(recognise(Path("klines/bybit_perp_ethusdt_1h.parquet")))
     'perp_bars bybit ETHUSDT 1h'
     >>> recognise(Path("l2/depth.jsonl.gz"))
-    'not a .parquet or .csv file'
+    'not a .parquet, .csv or .csv.gz file'
     """
-    if path.suffix not in (".parquet", ".csv"):
-        return "not a .parquet or .csv file"
-    stem = path.stem.lower()
+    plain = path.name.lower()
+    ending = next((end for end in (PARQUET, *TEXT) if plain.endswith(end)), None)
+    if ending is None:
+        return "not a .parquet, .csv or .csv.gz file"
+    stem = plain.removesuffix(ending)
     if stem in _BY_STEM:
         return _BY_STEM[stem]
     if match := _KLINES.fullmatch(stem):
@@ -90,7 +106,7 @@ def recognise(path: Path) -> DatasetKey | str:
             f"{match['kind']}_bars", match["venue"], match["symbol"].upper(), match["interval"]
         )
     # The pattern of funding files is loose, so the folder has to agree.
-    if path.parent.name == "funding" and (match := _FUNDING.fullmatch(stem)):
+    if path.parent.name.lower() == "funding" and (match := _FUNDING.fullmatch(stem)):
         return DatasetKey("funding", match["venue"], match["symbol"].upper(), match["interval"])
     return "its name is none of the known ones"
 
@@ -98,88 +114,104 @@ def recognise(path: Path) -> DatasetKey | str:
 def scan(folder: Path) -> tuple[list[Recognised], list[Skipped]]:
     """Walk a folder, at most three levels deep, and sort its files into known and skipped.
 
+    Nothing is opened. Links to folders are not followed.
+
     Raises
     ------
     FixConfig
-        When the folder does not exist, is a file, or holds more files than an import should.
+        When the folder does not exist, is a file, or holds more than an import should.
     RejectData
-        When nothing in it is known.
+        When nothing in it is known, a folder in it cannot be read, or what has the name of a table
+        is no regular file of a size that fits.
     """
-    if not folder.is_dir():
-        problem = "a file" if folder.exists() else "nothing there"
+    try:
+        kind = folder.stat().st_mode
+        problem = None if stat.S_ISDIR(kind) else "a file"
+    except OSError as refused:
+        problem = refused.strerror
+    if problem is not None:
         raise FixConfig("folder", f"{folder} ({problem})", "an existing folder", "check the path")
     folder = folder.resolve()
     known: list[Recognised] = []
     skipped: list[Skipped] = []
-    seen = 0
-
-    def unreadable(error: OSError) -> None:
-        skipped.append(Skipped(str(error.filename), error.strerror or "cannot be read"))
-
-    for top, folders, files in os.walk(folder, onerror=unreadable):
-        depth = len(Path(top).relative_to(folder).parts)
-        kept = []
-        for name in sorted(folders):
-            inside = str((Path(top) / name).relative_to(folder))
-            if name.startswith((".", "table=")):
-                skipped.append(Skipped(inside, "hidden folder or part of a lake"))
-            elif depth + 1 >= MAX_DEPTH:
-                skipped.append(Skipped(inside, f"deeper than {MAX_DEPTH} levels"))
-            else:
-                kept.append(name)
-        folders[:] = kept
-        for name in sorted(files):
-            seen += 1
-            if seen > MAX_FILES:
-                raise FixConfig(
-                    "folder", str(folder), f"at most {MAX_FILES} files", "name a smaller folder"
-                )
-            path = Path(top) / name
-            inside = str(path.relative_to(folder))
-            found = recognise(path)
-            if isinstance(found, str):
-                skipped.append(Skipped(inside, found))
-            else:
-                known.append(Recognised(path, inside, found))
+    for path, reason in _walk(folder):
+        inside = printable(str(path.relative_to(folder)))
+        found = reason or recognise(path)
+        if isinstance(found, str):
+            skipped.append(Skipped(inside, found))
+        else:
+            known.append(Recognised(path, inside, found))
     if not known:
+        seen = [f"{entry.path} ({entry.reason})" for entry in skipped[:3]]
         raise RejectData(
             str(folder),
             f"{len(skipped)} entries",
-            ", ".join(entry.path for entry in skipped[:3]) or "an empty folder",
+            ", ".join(seen) or "an empty folder",
             "files named like klines/binance_perp_ethusdt_1h.parquet, "
             "funding/binance_ethusdt_8h.parquet, onchain/ethereum_daily.csv, macro/fred_daily.csv",
             "rename the files to this layout, or name the folder that holds them",
         )
+    total = sum(refuse_unfit(file.path, file.name) for file in known)
+    if total > MAX_BYTES:
+        raise FixConfig(
+            "folder",
+            f"{folder} ({total:,} bytes in {len(known)} tables)",
+            f"at most {MAX_BYTES:,} bytes at once",
+            "import its folders one by one",
+        )
     return known, skipped
 
 
-def _read(path: Path, name: str) -> pl.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path, hive_partitioning=False)
-        # Text throughout: a column's type must not depend on its first rows.
-        return pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as broken:
-        raise RejectData(
-            name,
-            "whole file",
-            str(broken).strip().splitlines()[0] if str(broken).strip() else type(broken).__name__,
-            f"a readable {path.suffix[1:]} file",
-            "download it again",
-        ) from None
+def _walk(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Entries of a folder by name, files before folders, with the reason where one is skipped."""
+    seen = 0
+
+    def entries(top: Path) -> list[os.DirEntry[str]]:
+        nonlocal seen
+        held: list[os.DirEntry[str]] = []
+        try:
+            with os.scandir(top) as listing:
+                for entry in listing:
+                    seen += 1
+                    if seen > MAX_ENTRIES:
+                        raise FixConfig(
+                            "folder",
+                            str(folder),
+                            f"at most {MAX_ENTRIES:,} files and folders",
+                            "name a smaller folder",
+                        )
+                    held.append(entry)
+        except OSError as refused:
+            where, told = str(top), refused.strerror
+            fix = "change its permissions, or name a folder beside it"
+            raise RejectData(where, "whole folder", told, "a readable folder", fix) from None
+        return sorted(held, key=lambda entry: entry.name)
+
+    def inside(top: Path, depth: int) -> Iterator[tuple[Path, str | None]]:
+        found = entries(top)
+        folders = [entry for entry in found if entry.is_dir(follow_symlinks=False)]
+        for entry in found:
+            if not entry.is_dir(follow_symlinks=False):
+                linked = entry.is_symlink() and Path(entry.path).is_dir()
+                yield Path(entry.path), "a link to a folder" if linked else None
+        for entry in folders:
+            path = Path(entry.path)
+            if entry.name.startswith((".", "table=")):
+                yield path, "hidden folder or part of a lake"
+            elif not isinstance(recognise(path), str):
+                # A folder of parts with the name of a table: taken as a file, it is refused as one.
+                yield path, None
+            elif depth + 1 >= MAX_DEPTH:
+                yield path, f"deeper than {MAX_DEPTH} levels"
+            else:
+                yield from inside(path, depth + 1)
+
+    return inside(folder, 0)
 
 
 def _long_macro(wide: pl.DataFrame, name: str) -> pl.DataFrame:
     """One row per published observation; a holiday's blank is not an observation."""
     series = [column for column in wide.columns if column in RELEASES]
-    if not series or "ts" not in wide.columns:
-        raise RejectData(
-            name,
-            "columns",
-            ", ".join(wide.columns),
-            f"ts and at least one of {', '.join(RELEASES)}",
-            "rename the columns",
-        )
     defects = Defects(name)
     columns = {"ts": read_moments(wide["ts"], name)}
     for column in series:
@@ -196,8 +228,40 @@ def _long_macro(wide: pl.DataFrame, name: str) -> pl.DataFrame:
     )
 
 
-def read_table(file: Recognised) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def refuse_other_columns(files: Sequence[Recognised], guard: ParquetGuard) -> None:
+    """Refuse files whose columns are not those of their table, before a row of any is read.
+
+    Raises
+    ------
+    RejectData
+        Naming the first such file and what it lacks.
+    """
+    for file in files:
+        columns = _renamed(columns_of(file.path, file.name, guard))
+        if not _is_wide_macro(file, columns):
+            refuse_missing_columns(columns, SPECS[file.key.table], file.name)
+        elif not set(columns) & set(RELEASES) or "ts" not in columns:
+            raise RejectData(
+                file.name,
+                "columns",
+                ", ".join(columns),
+                f"ts and at least one of {', '.join(RELEASES)}",
+                "rename the columns",
+            )
+
+
+def read_table(
+    file: Recognised, guard: ParquetGuard, *, now_ms: int | None = None
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Read and validate one recognised file.
+
+    Parameters
+    ----------
+    file : Recognised
+        Of a table whose columns :func:`refuse_other_columns` has seen.
+    guard : ParquetGuard
+    now_ms : int, optional
+        The present, as for ``tables.validate``.
 
     Returns
     -------
@@ -212,19 +276,33 @@ def read_table(file: Recognised) -> tuple[pl.DataFrame, tuple[str, ...]]:
         Naming file, row, column and value.
     """
     spec = SPECS[file.key.table]
-    raw = _read(file.path, file.name)
-    if "ts" not in raw.columns and "effective_at" in raw.columns:
-        raw = raw.rename({"effective_at": "ts"})
-    ignored = _ignored(raw, spec)
-    if spec.name == "macro_daily" and "series" not in raw.columns:
+    there = columns_of(file.path, file.name, guard)
+    wide = _is_wide_macro(file, there)
+    known = _places(spec) | (set(RELEASES) if wide else set())
+    named = _renamed(there)
+    columns = [was for was, now in zip(there, named, strict=True) if now in known]
+    raw = read_columns(file.path, file.name, columns, guard)
+    raw = raw.rename(dict(zip(columns, _renamed(columns), strict=True)))
+    if wide:
         raw = _long_macro(raw, file.name)
-    return validate(raw, spec, file.name, interval=file.key.interval), ignored
+    ignored = tuple(printable(now) for now in named if now not in known)
+    return validate(raw, spec, file.name, interval=file.key.interval, now_ms=now_ms), ignored
 
 
-def _ignored(raw: pl.DataFrame, spec: TableSpec) -> tuple[str, ...]:
-    known = {"ts", "known_at"}
-    for column in spec.columns:
-        known |= {column.name, *column.aliases}
-    if spec.name == "macro_daily" and "series" not in raw.columns:
-        known |= set(RELEASES)
-    return tuple(name for name in raw.columns if name not in known)
+def _renamed(columns: Sequence[str]) -> list[str]:
+    """Columns with the moment an event takes effect called ts, as everywhere."""
+    if "ts" in columns:
+        return list(columns)
+    return ["ts" if column == "effective_at" else column for column in columns]
+
+
+def _is_wide_macro(file: Recognised, columns: Sequence[str]) -> bool:
+    """Whether a macro file has one column a series, as FRED's do."""
+    return file.key.table == "macro_daily" and "series" not in columns
+
+
+def _places(spec: TableSpec) -> set[str]:
+    """Columns a table has a place for, by every name."""
+    return {"ts", "known_at"} | {
+        name for column in spec.columns for name in (column.name, *column.aliases)
+    }

@@ -9,6 +9,7 @@ import polars as pl
 
 from counterpoise.errors import RejectData
 from counterpoise.market.layouts import DatasetKey
+from counterpoise.market.row_checks import check_settlements
 from counterpoise.market.tables import SPECS
 
 
@@ -29,6 +30,7 @@ def merge(
     file: str,
     *,
     replacing: bool,
+    beside: str | None = None,
 ) -> Merged:
     """Join validated rows to stored ones.
 
@@ -43,11 +45,13 @@ def merge(
         Name for messages.
     replacing : bool
         Where both hold different values, take the new one instead of refusing.
+    beside : str, optional
+        File of the same import that ``stored`` comes from; without it, it comes from the lake.
 
     Raises
     ------
     RejectData
-        Two different values for one place, naming both.
+        Two different values for one place, naming both, or one settlement under two stamps.
     """
     identity = SPECS[key.table].key
     if stored is None:
@@ -68,7 +72,7 @@ def merge(
     overlap = pl.col("_old").is_not_null() & pl.col("_new").is_not_null()
     conflict = pl.any_horizontal([test.fill_null(False) for test in differs.values()]) & overlap
     if not replacing:
-        _refuse_conflict(both.filter(conflict), list(differs), key, file)
+        _refuse_conflict(both.filter(conflict), list(differs), key, file, beside)
     filled = (pl.any_horizontal(gains) | ruled.fill_null(False)) & overlap
     counts = both.select(
         pl.col("_old").is_null().sum().alias("new"),
@@ -82,10 +86,14 @@ def merge(
         else pl.coalesce(f"{name}{first}", f"{name}{second}").alias(name)
         for name in values
     ).select(new.columns)
+    if key.table == "funding":
+        check_settlements(table, file, f"joined with {beside or 'the stored rows'}, row")
     return Merged(table, counts["new"], counts["merged"], counts["overlap"] - counts["merged"])
 
 
-def _refuse_conflict(rows: pl.DataFrame, values: list[str], key: DatasetKey, file: str) -> None:
+def _refuse_conflict(
+    rows: pl.DataFrame, values: list[str], key: DatasetKey, file: str, beside: str | None
+) -> None:
     if rows.height == 0:
         return
     row = rows.row(0, named=True)
@@ -101,6 +109,8 @@ def _refuse_conflict(rows: pl.DataFrame, values: list[str], key: DatasetKey, fil
         file,
         f"{key}, ts {row['ts'].isoformat()}, column {name}",
         row[f"{name}:new"] if not hasattr(row[name], "isoformat") else str(row[f"{name}:new"]),
-        f"the stored value {row[name]}{more}",
-        "if the new values are right, import again with --replace",
+        f"{f'the value of {beside}' if beside else 'the stored value'} {row[name]}{more}",
+        "keep the file that is right and remove the other"
+        if beside
+        else "if the new values are right, import again with --replace",
     )

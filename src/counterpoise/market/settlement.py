@@ -8,11 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
 from counterpoise.market.tables import interval_ms
 from counterpoise.units import HOUR_MS
-
-#: A settlement may carry the stamp of its bookkeeping, some time after the hour it is for.
-SETTLEMENT_JITTER_MS = 60_000
 
 
 def settlement_interval_h(funding: pl.DataFrame, nominal: str) -> pl.DataFrame:

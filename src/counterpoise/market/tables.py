@@ -5,6 +5,7 @@ known, and that moment (``known_at``) is stored beside what the row is about (``
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,21 +15,21 @@ import polars as pl
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.market.columns import TS, Defects, read_moments, read_values
 from counterpoise.market.releases import RELEASES, released_ms
-from counterpoise.units import DAY_MS, HOUR_MS
+from counterpoise.market.row_checks import (
+    check_bars,
+    check_funding,
+    check_order,
+    check_settlements,
+)
+from counterpoise.units import DAY_MS, HOUR_MS, stamp
 
 Kind = Literal["price", "amount", "number", "text", "moment"]
 Known = Literal["after interval", "at settlement", "after the day", "at release", "announced"]
 
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
-#: A settled rate beyond this cannot be a fraction: the widest ETH rate on record is 0.00375.
-FUNDING_ABS_LIMIT = 0.05
-#: The median |rate| of every venue on record is at most 0.0001; 0.01 would be 1 bp in percent.
-FUNDING_MEDIAN_LIMIT = 0.002
-#: Fewer settlements may all be extreme: in the week of the Merge one venue's median was 0.003.
-FUNDING_MEDIAN_ROWS = 60
-#: Rows of the running median, a month of 8 h settlements: a single bad month shows.
-FUNDING_MEDIAN_WINDOW = 90
+#: What this machine's clock may be behind the venue's.
+CLOCK_SLACK_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -179,90 +180,31 @@ def interval_ms(interval: str) -> int:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
-def _check_bars(frame: pl.DataFrame, defects: Defects) -> None:
-    body_high = frame.select(pl.max_horizontal("open", "close")).to_series()
-    body_low = frame.select(pl.min_horizontal("open", "close")).to_series()
-    fix = "look the bar up at the venue and mend or remove the row"
-    for mask, column, expected in (
-        (frame["high"] < frame["low"], "high", "high >= low"),
-        (frame["high"] < body_high, "high", "high >= open and close"),
-        (frame["low"] > body_low, "low", "low <= open and close"),
-    ):
-        defects.add(mask, column, frame[column], expected, fix)
-    for part, whole in (("taker_buy_base", "volume"), ("taker_buy_quote", "quote_volume")):
-        if part in frame.columns:
-            # Venues round the two sums separately; a millionth is rounding, more is a mix-up.
-            mask = frame[part] > frame[whole] * (1 + 1e-6)
-            defects.add(mask, part, frame[part], f"at most {whole}", "check the column order")
-
-
-def _check_funding(frame: pl.DataFrame, file: str, defects: Defects) -> None:
-    rate = frame["funding_rate"]
-    percent = "divide by 100 if it is percent, by 10,000 if it is basis points"
-    expected = "a fraction per settlement interval (1 basis point is 0.0001)"
-    defects.add(rate.abs() > FUNDING_ABS_LIMIT, "funding_rate", rate, expected, percent)
-    defects.refuse()
-    window = min(FUNDING_MEDIAN_WINDOW, frame.height)
-    if window < FUNDING_MEDIAN_ROWS:
-        return
-    median = rate.abs().rolling_median(window)
-    wide = (median > FUNDING_MEDIAN_LIMIT).arg_max()
-    if wide is not None and median[wide] is not None and median[wide] > FUNDING_MEDIAN_LIMIT:
-        raise RejectData(
-            file,
-            f"rows {wide - window + 1} to {wide}, column funding_rate, median of |value|",
-            round(float(median[wide]), 6),
-            expected,
-            percent,
-        )
-
-
-def check_order(frame: pl.DataFrame, key: list[str], series: str | None, file: str) -> None:
-    """Refuse repeated identities and rows that go back in time.
-
-    Parameters
-    ----------
-    frame : DataFrame (N, ...)
-        With ``ts`` parsed.
-    key : list of str
-        Columns that identify a row.
-    series : str or None
-        Column within whose groups time must ascend; None for the whole table.
-    file : str
-        Name for messages.
+def refuse_missing_columns(columns: Sequence[str], spec: TableSpec, file: str) -> None:
+    """Refuse a table without a column it needs, before any of its rows is read.
 
     Raises
     ------
     RejectData
-        Naming both rows of the first duplicate, or the first row out of order.
+        Naming the first missing column, what is there, and a name that differs only in case.
     """
-    twice = frame.select(key).is_duplicated()
-    named = " and ".join(key)
-    if twice.any():
-        rows = frame.with_row_index("_row").filter(twice)
-        first = rows.row(0, named=True)
-        same = rows.filter([pl.col(name) == first[name] for name in key])["_row"].to_list()
-        extra = rows.height - rows.select(key).n_unique()
-        more = f" ({extra - 1} more duplicates follow)" if extra > 1 else ""
-        raise RejectData(
-            file,
-            f"rows {same[0]} and {same[1]}, column {named}",
-            ", ".join(str(first[name]) for name in key),
-            f"each {named} once{more}",
-            "keep the row that is right and remove the other",
-        )
-    step = pl.col("ts").diff().dt.total_milliseconds()
-    gaps = frame.select(step.over(series) if series else step).to_series()
-    back = (gaps < 0).fill_null(False)
-    if back.any():
-        row = int(back.arg_true()[0])
-        raise RejectData(
-            file,
-            f"row {row}, column ts",
-            str(frame["ts"][row]),
-            f"a time after the row before it ({int(back.sum())} rows go back in time)",
-            "sort the file by time, and check why it was not",
-        )
+    known = {"ts": ("ts",)} | {
+        column.name: (column.name, *column.aliases)
+        for column in spec.columns
+        if not column.nullable
+    }
+    missing = [name for name, names in known.items() if not set(names) & set(columns)]
+    if not missing:
+        return
+    plain = {column.strip().lower(): column for column in columns}
+    near = [f"{plain[name]!r} to {name}" for name in missing if name in plain]
+    raise RejectData(
+        file,
+        f"column {missing[0]}",
+        f"columns {', '.join(columns)}",
+        f"columns {', '.join(known)} ({len(missing)} missing: {', '.join(missing)})",
+        f"rename {', '.join(near)}" if near else "rename or add the column",
+    )
 
 
 def _known_at(frame: pl.DataFrame, spec: TableSpec, length_ms: int) -> pl.Series:
@@ -282,8 +224,24 @@ def _known_at(frame: pl.DataFrame, spec: TableSpec, length_ms: int) -> pl.Series
     return frame["ts"].dt.offset_by(f"{length + spec.delay_ms}ms")
 
 
+def _not_over(table: pl.DataFrame, spec: TableSpec, length_ms: int, now_ms: int) -> pl.Series:
+    """Rows about what is not over yet: a running bar or day, a settlement still ahead."""
+    if spec.known == "announced":
+        over_ms = table["announced_at"].dt.epoch("ms")
+    else:
+        over_ms = table["ts"].dt.epoch("ms")
+        if spec.known in ("after interval", "after the day"):
+            over_ms = over_ms + length_ms
+    return over_ms > now_ms + CLOCK_SLACK_MS
+
+
 def validate(
-    frame: pl.DataFrame, spec: TableSpec, file: str, *, interval: str = "1h"
+    frame: pl.DataFrame,
+    spec: TableSpec,
+    file: str,
+    *,
+    interval: str = "1h",
+    now_ms: int | None = None,
 ) -> pl.DataFrame:
     """Return the table in its stored form, or refuse it.
 
@@ -297,6 +255,8 @@ def validate(
         Name for messages.
     interval : str
         Bar length; for regular tables the grid ``ts`` must lie on.
+    now_ms : int, optional
+        The present: rows about what is not over by then are refused. Without it any time passes.
 
     Returns
     -------
@@ -309,8 +269,6 @@ def validate(
     RejectData
         Naming the first bad row and column, what was expected, and how many more there are.
     """
-    if frame.height == 0:
-        raise RejectData(file, "whole file", "no rows", "at least one row", "check the download")
     renames = {
         alias: column.name
         for column in spec.columns
@@ -318,16 +276,9 @@ def validate(
         if alias in frame.columns and column.name not in frame.columns
     }
     frame = frame.rename(renames)
-    wanted = ["ts", *(column.name for column in spec.columns if not column.nullable)]
-    missing = [name for name in wanted if name not in frame.columns]
-    if missing:
-        raise RejectData(
-            file,
-            f"column {missing[0]}",
-            f"columns {', '.join(frame.columns)}",
-            f"columns {', '.join(wanted)} ({len(missing)} missing: {', '.join(missing)})",
-            "rename or add the column",
-        )
+    refuse_missing_columns(frame.columns, spec, file)
+    if frame.height == 0:
+        raise RejectData(file, "whole file", "no rows", "at least one row", "check the download")
     length_ms = DAY_MS if spec.known in ("after the day", "at release") else interval_ms(interval)
     defects = Defects(file)
     parsed = {"ts": read_moments(frame["ts"], file)}
@@ -345,10 +296,18 @@ def validate(
                 frame[column.name], column.dtype, column.kind, column.nullable, defects
             )
     table = pl.DataFrame(parsed)
+    if now_ms is not None:
+        defects.add(
+            _not_over(table, spec, length_ms, now_ms),
+            "ts",
+            table["ts"],
+            f"what was over at {stamp(now_ms)} UTC, the present by this machine's clock",
+            "remove rows that are not complete yet, or set the clock right",
+        )
     if "high" in parsed:
-        _check_bars(table, defects)
+        check_bars(table, defects)
     if spec.name == "funding":
-        _check_funding(table, file, defects)
+        check_funding(table, file, defects)
     if spec.name == "macro_daily":
         strange = ~table["series"].is_in(list(RELEASES))
         defects.add(
@@ -356,6 +315,8 @@ def validate(
         )
     defects.refuse()
     check_order(table, spec.key, spec.series, file)
+    if spec.name == "funding":
+        check_settlements(table, file)
     rule = _known_at(table, spec, length_ms).alias("known_at")
     if "known_at" in frame.columns:
         given = read_moments(frame["known_at"], file)

@@ -7,14 +7,15 @@ the walk-forward's business.
 
 import hashlib
 import json
-import os
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from counterpoise.profiling import stage
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +54,18 @@ class Recipe:
     l2: float
     stride: int
 
+
+#: Features every model sees, in this order. A list of its own, not the catalog: with other inputs
+#: the recipes below would be new trials.
+INPUTS = (
+    *("return_1h", "return_4h", "return_24h", "momentum_24h_168h"),
+    *("log_rv_6h", "log_rv_24h", "log_rv_72h", "log_rv_168h", "log_rv_720h"),
+    *("downside_share_24h", "jump_share_24h", "log_parkinson_24h"),
+    *("basis", "basis_zscore", "funding_last", "funding_momentum", "volume_surprise"),
+    *("gas_over_target", "gas_price_change", "entry_queue_change"),
+    *("vix_change", "dollar_change", "us10y_change"),
+    *("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"),
+)
 
 # Chosen on 2020-01 to 2023-12 by out-of-sample AUC and R², among 14 recipes each.
 DIRECTION = Recipe("binary", 100, 0.03, 7, 600, 0.5, 10.0, 1)
@@ -99,6 +112,7 @@ def train(X: Floats, y: Floats, recipe: Recipe, *, seed: int, threads: int = 1) 
     return str(lightgbm.train(parameters, rows, recipe.rounds).model_to_string())
 
 
+@stage("forecast")
 def predict(text: str, X: Floats) -> Floats:
     """Forecasts of a model in LightGBM text: probability for ``binary``; shape (N,)."""
     import lightgbm
@@ -121,21 +135,24 @@ def _read(file: Path) -> str | None:
     """Text of a cached model; None where there is none or its seal is broken."""
     try:
         text, _, seal = file.read_text(encoding="utf-8").rpartition(_SEAL)
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None
     return text if seal.strip() == hashlib.sha256(text.encode()).hexdigest() else None
 
 
 def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=file.parent, suffix=".partial")
+    """Keep a model; a cache that cannot be written costs time later, not the study now."""
+    # One name for each model: what a killed run leaves, the next one overwrites. Two runs that
+    # write the same model at once spoil it at worst, and the seal tells.
+    partial = file.with_suffix(".partial")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as out:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as out:
             out.write(text + _SEAL + hashlib.sha256(text.encode()).hexdigest() + "\n")
-        Path(partial).replace(file)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+        partial.replace(file)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def train_or_read(X: Floats, y: Floats, recipe: Recipe, *, seed: int, folder: Path | None) -> str:

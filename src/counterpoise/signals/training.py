@@ -18,6 +18,7 @@ from counterpoise.config import Settings
 from counterpoise.errors import NotEnoughData
 from counterpoise.features.engine import FeatureMatrix, column, compute
 from counterpoise.market.timeline import Timeline
+from counterpoise.profiling import stage
 from counterpoise.signals import baselines, boosting, labels
 from counterpoise.signals.confidence import auc, brier, fit_calibrator, reliability_curve
 from counterpoise.signals.correlation import funding_correlation
@@ -195,6 +196,7 @@ def _funding(run: _Run, label: Label) -> tuple[Floats, Floats]:
     return last_two, baselines.walk_linear(terms, y, run.splits(label))
 
 
+@stage("models")
 def forecast(
     timeline: Timeline,
     settings: Settings,
@@ -226,7 +228,9 @@ def forecast(
     NotEnoughData
         History too short for a single refit of the direction model.
     """
-    run = _Run(timeline, settings, compute(timeline), model_folder, progress)
+    with stage("features"):
+        features = compute(timeline, boosting.INPUTS)
+    run = _Run(timeline, settings, features, model_folder, progress)
     up = labels.direction(timeline)
     if not run.splits(up):
         days = settings.signals.min_train_days

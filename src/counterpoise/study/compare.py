@@ -4,23 +4,28 @@ The window is the same for all; each tested policy is held against a static hedg
 ratio, at the same costs. Numbers only: the page is ``report``, the files are ``results``.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.config import Settings
+from counterpoise.config import Settings, StudySettings
 from counterpoise.decision.margin_need import margin_for
-from counterpoise.errors import NotEnoughData
 from counterpoise.hedging import RECOMMENDED, Intent, Policy, Situation, policies
+from counterpoise.hedging.own import refuse_clashes
 from counterpoise.market.timeline import Timeline
+from counterpoise.profiling import stage
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.signals.training import evaluate
 from counterpoise.simulation.account import SimulatedPath
-from counterpoise.simulation.simulate import Arena, arena, simulate, to_days
-from counterpoise.study.inference import Difference, holm, paired_bootstrap
+from counterpoise.simulation.actual import replay
+from counterpoise.simulation.arena import Arena, arena, contracts_of
+from counterpoise.simulation.simulate import simulate, to_days
+from counterpoise.study.actual import ROW, Actual, Ledger, actual_window, ledger_of
+from counterpoise.study.collateral import OnCollateral, side_by_side
+from counterpoise.study.inference import BOOTSTRAPPED, Difference, holm, paired_bootstrap
 from counterpoise.study.metrics import (
     annual_vol,
     by_year,
@@ -29,8 +34,9 @@ from counterpoise.study.metrics import (
     yearly,
 )
 from counterpoise.study.placebo import Placebo, placebos
-from counterpoise.units import DAY_MS, stamp, to_ms
-from counterpoise.venues import contract_at
+from counterpoise.study.reuse import Arrays, Shelf
+from counterpoise.study.window import FEWEST_DAYS, refuse_too_few_days, span_notes, window
+from counterpoise.units import DAY_MS, to_ms
 from counterpoise.venues.costs import one_way_cost
 
 Floats = NDArray[np.float64]
@@ -38,10 +44,10 @@ Progress = Callable[[str, int, int], None]
 
 #: Metrics the recommended policy was registered for.
 PREREGISTERED = ("vol", "cvar95", "ce20")
-#: Policies without a matched static hedge: they are static themselves.
+#: Registered policies without a matched static hedge: they are static themselves.
 STATIC = ("unhedged", "full", "static_eth")
-#: Fewest days a comparison is worth.
-FEWEST_DAYS = 60
+#: Families a person brings: the recommended policy is held against each of them.
+RULES = ("manual", "own", "actual")
 
 
 @dataclass(frozen=True)
@@ -108,21 +114,30 @@ class Study:
     timeline : Timeline
     where : Arena
     compared : dict of str to Compared
-        In the order of the registry.
+        In the order of the registry, then the user's own in the order given, then what was done.
     periods : tuple of Period
         Selection and holdout, where the window has enough days of them.
     versus_rules : dict of str to dict of str to Difference
-        Recommended policy minus each manual rule, by metric: each at its own size, exploratory.
+        Recommended policy minus each manual rule, each policy of the user's own and what was done,
+        by metric: each at its own size, exploratory.
     p_holm : dict of (policy, metric) to float
         Holm over the three registered metrics for the recommended policy, over all the other
         comparisons with matched static hedges for the rest.
     p_holm_rules : dict of (rule, metric) to float
-        Holm over all comparisons with manual rules.
+        Holm over all comparisons of ``versus_rules``.
     placebos : tuple of Placebo
+    collateral : tuple of OnCollateral
+        Cost, capital tied up and survival of the same intents on each kind of collateral.
     warnings : tuple of str
         Limits of the venue that a full hedge of the exposure would break.
+    notes : tuple of str
+        Where the window differs from the span asked for, in plain sentences.
     skill : dict
         ``signals.training.evaluate`` over the window.
+    own_before : int
+        Own policies other than these that looked at the holdout of the lake before.
+    ledger : Ledger or None
+        What was done in USD, where fills were given.
     """
 
     settings: Settings
@@ -134,74 +149,70 @@ class Study:
     p_holm: dict[tuple[str, str], float]
     p_holm_rules: dict[tuple[str, str], float]
     placebos: tuple[Placebo, ...]
+    collateral: tuple[OnCollateral, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
     skill: dict[str, Any]
+    own_before: int = 0
+    ledger: Ledger | None = None
 
+    @property
+    def holdout(self) -> Period | None:
+        """The days no choice of ours was made on, where the window has enough of them."""
+        return next((period for period in self.periods if period.name == "holdout"), None)
 
-def window(timeline: Timeline, forecasts: Forecasts, settings: Settings) -> tuple[int, int]:
-    """First and last (exclusive) tick of the comparison, whole UTC days.
-
-    The default start is the first midnight after ``study.burn_in_days`` of history at which every
-    forecast exists.
-
-    Raises
-    ------
-    NotEnoughData
-        Forecasts begin too late, or fewer than 60 days are left.
-    """
-    signals = [
-        forecasts.p_up_4h,
-        forecasts.p_hedge_pays_4h,
-        forecasts.vol_24h,
-        forecasts.vol_24h_har,
-        forecasts.rho,
-    ]
-    known = np.all(np.isfinite(np.stack(signals)), axis=0)
-    midnights = np.flatnonzero(timeline.ts_ms % DAY_MS == 0)
-    ready = midnights[known[midnights]]
-    if not len(ready):
-        raise NotEnoughData(
-            f"the lake holds {len(timeline.ts_ms) / 24:.0f} days, which is too short to train "
-            f"(signals.min_train_days = {settings.signals.min_train_days}) and calibrate the "
-            "forecasts. Next: import more history or lower signals.min_train_days."
-        )
-    first = int(ready[0])
-    if settings.study.start is None:
-        burnt_in = int(timeline.ts_ms[0]) + settings.study.burn_in_days * DAY_MS
-        later = midnights[timeline.ts_ms[midnights] >= burnt_in]
-        first = max(first, int(later[0]) if len(later) else int(midnights[-1]))
-    if settings.study.start is not None:
-        wanted = to_ms(settings.study.start)
-        if wanted < int(timeline.ts_ms[first]):
-            raise NotEnoughData(
-                f"--from {stamp(wanted)} lies before the first out-of-sample forecast at "
-                f"{stamp(int(timeline.ts_ms[first]))}. Next: start there or later."
-            )
-        later = midnights[timeline.ts_ms[midnights] >= wanted]
-        first = int(later[0]) if len(later) else int(midnights[-1])
-    last = int(midnights[-1]) + 1
-    days = (last - 1 - first) // 24
-    if days < FEWEST_DAYS:
-        raise NotEnoughData(
-            f"{max(days, 0)} whole days from {stamp(int(timeline.ts_ms[first]))} to "
-            f"{stamp(int(timeline.ts_ms[last - 1]))} are too few to compare (at least "
-            f"{FEWEST_DAYS}). Next: widen --from .. --to or import more history."
-        )
-    return first, last
+    @property
+    def own(self) -> dict[str, Compared]:
+        """The user's own policies, in the order given."""
+        return {name: one for name, one in self.compared.items() if one.policy.family == "own"}
 
 
 def _static(situation: Situation, ratio: float) -> Intent:
     return situation.around(np.full(situation.ticks, ratio), 0.0)
 
 
+@stage("matched statics")
 def _statics(situation: Situation, where: Arena, ratios: list[float]) -> list[Floats]:
     """Daily returns of static hedges at several ratios, over the whole window."""
     paths = simulate(where, (_static(situation, ratio) for ratio in ratios), daily=True)
     return [daily_returns(path) for path in paths]
 
 
+def _is_static(chosen: Policy, path: SimulatedPath) -> bool:
+    """Whether a policy is its own matched static hedge: one ratio for ever, or one order for ever.
+
+    The user's own are known by what they did; the registered ones by name, so that a short window
+    cannot take a comparison away.
+    """
+    if chosen.family != "own":
+        return chosen.name in STATIC
+    one_ratio = np.nanmin(path.lo) == np.nanmax(path.hi)
+    return bool(one_ratio or np.count_nonzero(path.traded_eth) <= 1)
+
+
+@stage("bootstrap")
+def _bootstrap(
+    daily_a: Floats, daily_b: Floats, study: StudySettings, shelf: Shelf
+) -> dict[str, Difference]:
+    """``paired_bootstrap`` as the settings ask, or what it gave for these very returns before."""
+
+    def compute() -> Arrays:
+        found = paired_bootstrap(daily_a, daily_b, draws=study.draws, seed=study.seed)
+        return {"differences": np.array([astuple(found[name]) for name in BOOTSTRAPPED])}
+
+    known = shelf.recall("bootstrap", (daily_a, daily_b, study.draws, study.seed), compute)
+    rows = zip(BOOTSTRAPPED, known["differences"].tolist(), strict=True)
+    return {name: Difference(*row) for name, row in rows}
+
+
+@stage("metrics")
 def _compare(
-    chosen: Policy, path: SimulatedPath, unhedged: Floats, situation: Situation, where: Arena
+    chosen: Policy,
+    path: SimulatedPath,
+    unhedged: Floats,
+    situation: Situation,
+    where: Arena,
+    shelf: Shelf,
 ) -> Compared:
     study = situation.settings.study
     daily = to_days(path)
@@ -209,20 +220,20 @@ def _compare(
     metrics = summarise(daily, unhedged)
     years = by_year(daily, unhedged)
     versus: dict[str, Difference] = {}
-    if chosen.name in STATIC:
+    if _is_static(chosen, path):
         for row in years.values():
             row["vol_difference"] = 0.0
     else:
         ratios = [metrics["mean_ratio"], *(row["mean_ratio"] for row in years.values())]
         matched, *by_own_year = _statics(situation, where, ratios)
-        versus = paired_bootstrap(returns, matched, draws=study.draws, seed=study.seed)
+        versus = _bootstrap(returns, matched, study, shelf)
         rows = yearly(daily)
         for (year, row), static in zip(years.items(), by_own_year, strict=True):
             row["vol_difference"] = row["vol"] - annual_vol(static[rows[year]])
     return Compared(chosen, path, daily, metrics, years, versus)
 
 
-def _periods(one: Compared, situation: Situation, where: Arena) -> tuple[Period, ...]:
+def _periods(one: Compared, situation: Situation, where: Arena, shelf: Shelf) -> tuple[Period, ...]:
     """Split the recommended policy's days where its choices stopped seeing data."""
     study = situation.settings.study
     begins = int(np.searchsorted(one.daily.ts_ms, to_ms(study.holdout_start), side="right"))
@@ -234,7 +245,7 @@ def _periods(one: Compared, situation: Situation, where: Arena) -> tuple[Period,
             continue
         ratio = float(one.daily.ratio[rows].mean())
         static = _statics(situation, where, [ratio])[0]
-        versus = paired_bootstrap(returns[rows], static[rows], draws=study.draws, seed=study.seed)
+        versus = _bootstrap(returns[rows], static[rows], study, shelf)
         adjusted = holm([versus[metric].p for metric in PREREGISTERED])
         stamps = one.daily.ts_ms[rows]
         found.append(
@@ -249,6 +260,14 @@ def _periods(one: Compared, situation: Situation, where: Arena) -> tuple[Period,
             )
         )
     return tuple(found)
+
+
+@stage("skill of the forecasts")
+def _skill(
+    timeline: Timeline, forecasts: Forecasts, where: Arena, settings: Settings
+) -> dict[str, object]:
+    first_ms, last_ms = int(where.ts_ms[0]), int(where.ts_ms[-1])
+    return evaluate(timeline, forecasts, first_ms, last_ms, settings=settings)
 
 
 def _holm_by_key(
@@ -271,71 +290,91 @@ def run_study(
     forecasts: Forecasts,
     settings: Settings,
     progress: Progress | None = None,
+    own: Sequence[Policy] = (),
+    shelf: Shelf | None = None,
+    actual: Actual | None = None,
 ) -> Study:
-    """Simulate, compare and test every registered policy.
+    """Simulate, compare and test every registered policy, the user's own and what was done.
 
     Parameters
     ----------
     timeline, forecasts
-        Of the whole history; only the window of :func:`window` is compared.
+        Of the whole history; only the window of ``study.window`` is compared.
     settings : Settings
     progress : callable, optional
         Called with (what, done, total).
+    own : sequence of Policy, optional
+        Policies of family ``own``, from ``hedging.own.load_own``.
+    shelf : Shelf, optional
+        Results of earlier studies, to be used where nothing they depend on has changed.
+    actual : Actual, optional
+        Fills of a real account; their span is the window, see ``study.actual``.
 
     Raises
     ------
-    NotEnoughData, FixConfig
-        From :func:`window` and the simulator.
+    NotEnoughData, FixConfig, RejectData
+        From ``study.window``, the simulator, the user's own policies and what was done.
     """
-    first, last = window(timeline, forecasts, settings)
+    refuse_clashes((*((ROW,) if actual else ()), *own))
+    shelf = shelf or Shelf(None)
+    if actual is None:
+        first, last = window(timeline, forecasts, settings)
+        notes = span_notes(timeline, settings, first, last)
+    else:
+        first, last, notes = actual_window(actual, timeline, forecasts, settings)
+        refuse_too_few_days(timeline, first, last)
     where = arena(timeline, settings, first, last)
-    contract = contract_at(settings.venue.names[0], int(where.ts_ms[0]))
+    contract = contracts_of(settings, int(where.ts_ms[0]))[0]
     situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
-    chosen = [item for _, item in policies.items()]
-    paths = list(simulate(where, (item.build(situation) for item in chosen)))
+    chosen = [*(item for _, item in policies.items()), *own]
+    with stage("simulate"):
+        paths = list(simulate(where, (item.build(situation) for item in chosen)))
+    ledger = None
+    if actual is not None:
+        chosen.append(ROW)
+        paths.append(replay(actual.fills, where, timeline.venues, actual.opening_short_eth))
+        ledger = ledger_of(actual, paths[-1], situation, where)
     bare = daily_returns(to_days(paths[[item.name for item in chosen].index("unhedged")]))
     compared: dict[str, Compared] = {}
     for item, path in zip(chosen, paths, strict=True):
-        compared[item.name] = _compare(item, path, bare, situation, where)
+        compared[item.name] = _compare(item, path, bare, situation, where, shelf)
         if progress is not None:
             progress("bootstrap", len(compared), len(chosen))
     best = daily_returns(compared[RECOMMENDED].daily)
     versus_rules = {
-        name: paired_bootstrap(
-            best,
-            daily_returns(one.daily),
-            draws=settings.study.draws,
-            seed=settings.study.seed,
-        )
+        name: _bootstrap(best, daily_returns(one.daily), settings.study, shelf)
         for name, one in compared.items()
-        if one.policy.family == "manual"
+        if one.policy.family in RULES
     }
     rules = [(name, metric) for name, found in versus_rules.items() for metric in found]
+    most_held = float(where.market.exposure_eth.max())
+    collateral, not_taken = side_by_side(situation, where, bare)
     return Study(
         settings=settings,
         timeline=timeline,
         where=where,
         compared=compared,
-        periods=_periods(compared[RECOMMENDED], situation, where),
+        periods=_periods(compared[RECOMMENDED], situation, where, shelf),
         versus_rules=versus_rules,
         p_holm=_adjust({name: one.versus for name, one in compared.items() if one.versus}),
         p_holm_rules=_holm_by_key(versus_rules, rules),
         placebos=placebos(
-            situation, where, {name: one.daily for name, one in compared.items()}, progress
+            situation,
+            where,
+            {name: one.daily for name, one in compared.items()},
+            progress,
+            shelf,
         ),
         warnings=margin_for(
-            settings.exposure.eth,
+            most_held,
             float(np.nanmax(where.market.perp)),
             settings.capital.collateral,
             settings.capital,
             contract,
-            exposure_eth=settings.exposure.eth,
+            exposure_eth=most_held,
         ).warnings,
-        skill=evaluate(
-            timeline,
-            forecasts,
-            int(where.ts_ms[0]),
-            int(where.ts_ms[-1]),
-            settings=settings,
-        ),
+        notes=(*notes, *not_taken),
+        collateral=collateral,
+        skill=_skill(timeline, forecasts, where, settings),
+        ledger=ledger,
     )

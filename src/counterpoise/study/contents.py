@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from counterpoise.market.timeline import Suspect
 from counterpoise.simulation.account import COMPONENTS, SimulatedPath
+from counterpoise.study.actual import Ledger
+from counterpoise.study.collateral import OnCollateral
+from counterpoise.study.hedged import Hedged
 from counterpoise.study.metrics import daily_components, drawdowns
 
 Floats = NDArray[np.float64]
@@ -19,11 +22,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PolicyRow:
-    """One policy: name, what it does in plain words, and its metrics by ``metrics.METRICS``."""
+    """One policy: name, what it does in plain words, and its metrics by ``metrics.METRICS``.
+
+    ``source`` is the text of the user's own rule or policy file, empty for a registered policy.
+    """
 
     name: str
     label: str
     metrics: Mapping[str, float]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,15 @@ class StudyReport:
     periods : tuple of PeriodRow
         Selection and holdout apart; empty on a synthetic market, on which nothing was chosen.
     versus_rules : tuple of DifferenceRow
-        Recommended policy minus the manual rule named in ``policy``; all exploratory.
+        Recommended policy minus the manual rule or own policy named in ``policy``; all exploratory.
+    own : tuple of str
+        Names of the user's own policies.
+    ledger : Ledger or None
+        What was done in USD; its row among the policies is ``actual``.
+    hedged : Hedged or None
+        What is hedged: holdings, loans and flows over the window.
+    collateral : tuple of OnCollateral
+        The same hedge on each kind of collateral.
     days : datetime64[D] (D,)
         The days of all series.
     spot : float64 (D,)
@@ -221,6 +236,10 @@ class StudyReport:
     spot: Floats
     series: tuple[PolicySeries, ...]
     attribution: Mapping[str, Mapping[str, float]]
+    own: tuple[str, ...] = ()
+    ledger: Ledger | None = None
+    hedged: Hedged | None = None
+    collateral: tuple[OnCollateral, ...] = ()
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.policies]
@@ -235,6 +254,7 @@ class StudyReport:
             *(row.policy for row in self.capital),
             *(line.policy for line in self.series),
             *self.attribution,
+            *self.own,
         }
         strangers = sorted(spoken - set(names))
         if strangers:

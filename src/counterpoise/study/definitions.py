@@ -5,7 +5,7 @@ from counterpoise.study.page import escape
 DEFINITIONS = (
     (
         "Daily return",
-        "P&L of the day ÷ (ETH held × that day's opening spot). Every policy of the "
+        "P&L of the day ÷ (mean ETH held × that day's opening spot). Every policy of the "
         "study is measured on the same days.",
     ),
     ("Mean, vol", "Mean × 365 and sample standard deviation × √365 of daily returns."),
@@ -27,7 +27,12 @@ DEFINITIONS = (
     ("Hedge effectiveness", "1 − variance of the policy ÷ variance unhedged."),
     ("Funding", "Funding received by the short, per year. Negative: paid."),
     ("Cost", "Fees, half spread, market impact and liquidation fees paid, per year."),
-    ("Capital", "Opportunity cost of the posted collateral, per year. It is inside every P&L."),
+    (
+        "Capital",
+        "Cost per year of the USDT paid in, margin and losses of the short alike, until it comes "
+        "back (what came back beyond it earns the same), of a debt to the venue and of posted ETH. "
+        "It is inside every P&L.",
+    ),
     ("Turnover", "ETH traded ÷ ETH held, per year."),
     (
         "Matched static",

@@ -1,6 +1,6 @@
 """Metrics of one simulated path, each by the single definition of the evaluation protocol.
 
-A day's return is its P&L over exposure × that day's opening spot; everything else is computed from
+A day's return is its P&L over the day's mean exposure × its opening spot; all else is computed from
 those returns. This module knows nothing about inference: no interval, no comparison.
 """
 
@@ -46,7 +46,7 @@ def days_of(path: SimulatedPath) -> NDArray[np.datetime64]:
 
 
 def daily_components(path: SimulatedPath) -> Floats:
-    """Daily return by component of the P&L, as a fraction of that day's opening exposure.
+    """Daily return by component of the P&L, as a fraction of the exposure at its opening spot.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def daily_components(path: SimulatedPath) -> Floats:
     Returns
     -------
     float64 (B, 7)
-        ``pnl / (exposure_eth × spot_open)``, columns as ``COMPONENTS``.
+        ``pnl / (exposure_mean_eth × spot_open)``, columns as ``COMPONENTS``.
 
     Raises
     ------
@@ -74,12 +74,12 @@ def daily_components(path: SimulatedPath) -> Floats:
             f"path row {row}: {steps[row - 1]} ms after the row before; a metric needs one bucket "
             f"per consecutive UTC day ({DAY_MS} ms). Bucket the simulation by day"
         )
-    notional_usd = path.exposure_eth * path.spot_open
+    notional_usd = path.exposure_mean_eth * path.spot_open
     usable = np.isfinite(notional_usd) & (notional_usd > 0) & np.isfinite(path.pnl).all(axis=1)
     if not usable.all():
         row = int(np.flatnonzero(~usable)[0])
         raise ValueError(
-            f"path row {row}: exposure {path.exposure_eth[row]} ETH, opening spot "
+            f"path row {row}: mean exposure {path.exposure_mean_eth[row]} ETH, opening spot "
             f"{path.spot_open[row]} USD, P&L {path.total[row]} USD; expected finite values and a "
             f"positive exposure and spot. Start the study where spot is known"
         )
@@ -87,7 +87,7 @@ def daily_components(path: SimulatedPath) -> Floats:
 
 
 def daily_returns(path: SimulatedPath) -> Floats:
-    """Daily P&L ÷ (exposure × that day's opening spot); float64 (B,). Raises as the components."""
+    """Daily P&L ÷ (mean exposure × opening spot); float64 (B,). Raises as the components."""
     return np.asarray(daily_components(path).sum(axis=1))
 
 

@@ -138,6 +138,11 @@ def folded(title: str, inside: str) -> str:
     return f"<details><summary>{escape(title)}</summary>{inside}</details>"
 
 
+def verbatim(text: str) -> str:
+    """Return lines as they were written, escaped; long ones scroll inside themselves."""
+    return f'<pre class="scroll">{escape(text)}</pre>'
+
+
 def document(title: str, body: str) -> str:
     """Complete page: style, the plotting library once, the body."""
     return (
@@ -188,6 +193,7 @@ p { margin: 0 0 12px; max-width: 78ch; }
 .synthetic { background: #fff7ed; border: 1px solid #fdba74; color: #7c2d12; font-weight: 600;
   padding: 10px 16px; border-radius: 4px; margin: 0 0 18px; max-width: none; }
 .scroll { overflow-x: auto; margin: 0 0 14px; }
+pre { font-size: 0.8rem; line-height: 1.4; background: var(--soft); padding: 10px 14px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.83rem; line-height: 1.35;
   font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--muted); vertical-align: bottom;

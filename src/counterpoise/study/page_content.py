@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.hedging import RECOMMENDED
+from counterpoise.study.actual import ACTUAL
 from counterpoise.study.compare import PREREGISTERED, Compared, Study
 from counterpoise.study.contents import (
     CapitalRow,
@@ -20,6 +21,7 @@ from counterpoise.study.contents import (
     StudyReport,
     YearRow,
 )
+from counterpoise.study.hedged import hedged_in
 from counterpoise.study.metrics import attribution, days_of, yearly
 from counterpoise.study.verdict import trial_sentence, verdict
 from counterpoise.units import from_ms, stamp
@@ -89,7 +91,13 @@ def _years(name: str, one: Compared) -> list[YearRow]:
 def _settings(study: Study) -> tuple[tuple[str, str], ...]:
     rows = []
     for section, values in study.settings.model_dump(mode="json", exclude={"lake"}).items():
-        rows += [(f"{section}.{key}", str(value)) for key, value in values.items()]
+        rows += [
+            (f"{section}.{key}", str(value)) for key, value in values.items() if key != "holdings"
+        ]
+    rows += [
+        (f"exposure.holdings[{place}]", one.model_dump_json(exclude_defaults=True))
+        for place, one in enumerate(study.settings.exposure.holdings)
+    ]
     return tuple(rows)
 
 
@@ -98,6 +106,8 @@ def _in_page_order(study: Study) -> dict[str, Compared]:
     first = (
         study.settings.hedge.policy,
         RECOMMENDED,
+        *((ACTUAL,) if study.ledger else ()),
+        *study.own,
         "static_eth",
         "full",
         "manual_vol_7d",
@@ -131,10 +141,11 @@ def page_of(study: Study) -> StudyReport:
         trials=trial_sentence(study),
         acted_on=acted_on,
         settings=_settings(study),
-        notes=(*study.warnings, *study.timeline.notes),
+        notes=(*study.warnings, *study.notes, *study.timeline.notes),
         suspects=study.timeline.suspects,
         policies=tuple(
-            PolicyRow(name, one.policy.label, one.metrics) for name, one in compared.items()
+            PolicyRow(name, one.policy.label, one.metrics, one.policy.source)
+            for name, one in compared.items()
         ),
         versus_matched=tuple(
             DifferenceRow(
@@ -194,6 +205,10 @@ def page_of(study: Study) -> StudyReport:
             )
             for placebo in study.placebos
         ),
+        own=tuple(study.own),
+        collateral=study.collateral,
+        hedged=hedged_in(study.settings, study.timeline, study.where),
+        ledger=study.ledger,
         capital=tuple(
             CapitalRow(
                 name,

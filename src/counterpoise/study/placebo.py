@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from counterpoise.hedging import RECOMMENDED, Intent, Situation
 from counterpoise.hedging.confidence_formula import formula_intent
 from counterpoise.hedging.volatility_rule import inverse_volatility_ratio
+from counterpoise.profiling import stage
 from counterpoise.simulation.account import SimulatedPath
-from counterpoise.simulation.simulate import Arena, simulate
+from counterpoise.simulation.arena import Arena
+from counterpoise.simulation.simulate import simulate
 from counterpoise.study.metrics import annual_vol, certainty_equivalent, daily_returns
+from counterpoise.study.reuse import Arrays, Shelf
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -36,11 +39,13 @@ class Placebo:
         return float(np.mean(self.draws < self.value)) if len(self.draws) else float("nan")
 
 
+@stage("placebos")
 def placebos(
     situation: Situation,
     where: Arena,
     daily: dict[str, SimulatedPath],
     progress: Progress | None,
+    shelf: Shelf,
 ) -> tuple[Placebo, ...]:
     """Volatility forecast shifted in time; C drawn at random; C shuffled by day.
 
@@ -55,6 +60,8 @@ def placebos(
     daily : dict of str to SimulatedPath
         Paths of the real policies, by UTC day.
     progress : callable, optional
+    shelf : Shelf
+        Holds the draws of an earlier study of the same market, forecasts and settings.
     """
     count = situation.settings.study.placebo_draws
     if count == 0 or where.last - where.first < FEWEST_TICKS:
@@ -96,19 +103,29 @@ def placebos(
             situation, replaced(forecasts.p_up_4h, forecasts.p_up_4h[span][source])
         )
 
-    found = []
-    for policy, kind, statistic, make, measure in (
+    kinds = (
         (RECOMMENDED, "volatility forecast shifted in time", "vol saved", shifted, vol_saved),
         ("formula_literal", "C drawn at random", "CE20", random_confidence, ce20),
         ("formula_literal", "C shuffled by day", "CE20", shuffled_confidence, ce20),
-    ):
+    )
 
-        def report(done: int, kind: str = kind) -> None:
-            if progress is not None:
-                progress(f"placebo: {kind}", done, count)
+    def draw() -> Arrays:
+        drawn = {}
+        for _, kind, _, make, measure in kinds:
 
-        intents = (make() for _ in range(count))
-        draws = [measure(path) for path in simulate(where, intents, daily=True, progress=report)]
-        value = measure(daily[policy])
-        found.append(Placebo(policy, kind, statistic, value, np.array(draws)))
-    return tuple(found)
+            def report(done: int, kind: str = kind) -> None:
+                if progress is not None:
+                    progress(f"placebo: {kind}", done, count)
+
+            intents = (make() for _ in range(count))
+            paths = simulate(where, intents, daily=True, progress=report)
+            drawn[kind] = np.array([measure(path) for path in paths])
+        return drawn
+
+    settings = situation.settings.model_dump(mode="json", exclude={"lake"})
+    inputs = (settings, situation.timeline, forecasts, situation.one_way_cost, where, bare, full)
+    draws = shelf.recall("placebos", inputs, draw)
+    return tuple(
+        Placebo(policy, kind, statistic, measure(daily[policy]), draws[kind])
+        for policy, kind, statistic, _, measure in kinds
+    )

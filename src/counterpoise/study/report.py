@@ -8,12 +8,21 @@ import math
 from pathlib import Path
 
 from counterpoise.study import page, plots
-from counterpoise.study.contents import (
-    DifferenceRow,
-    StudyReport,
-)
+from counterpoise.study.collateral_page import collateral_html
+from counterpoise.study.contents import StudyReport
 from counterpoise.study.definitions import definitions
-from counterpoise.study.page import escape, number, p_value, paragraph, percent, section, table
+from counterpoise.study.hedged import hedged_html
+from counterpoise.study.ledger_section import ledger_section
+from counterpoise.study.page import escape, number, paragraph, percent, section, table
+from counterpoise.study.versus_page import (
+    differences_html,
+    own_html,
+    periods_html,
+    rows_against,
+    rules_html,
+    swatch,
+    versus_html,
+)
 from counterpoise.units import HOUR_MS, stamp
 
 _PERCENT = ("mean", "vol", "ce20", "ce5", "cvar95", "max_drawdown", "funding", "cost", "capital")
@@ -37,14 +46,6 @@ def _banner(study: StudyReport) -> str:
     return paragraph(plots.SYNTHETIC, "synthetic") if study.synthetic else ""
 
 
-def _swatch(study: StudyReport, policy: str) -> str:
-    colour = plots.looks(study)[policy].colour
-    return (
-        f'<span class="policy"><span class="swatch" style="background:{colour}"></span>'
-        f"{escape(policy)}</span>"
-    )
-
-
 def _metric(name: str, value: float) -> str:
     if name in _PERCENT or name == "cvar99":
         return percent(value)
@@ -60,95 +61,9 @@ def _policies(study: StudyReport, columns: dict[str, str], *, labels: bool) -> s
     for row in study.policies:
         words = f'<span class="label">{escape(row.label)}</span>' if labels else ""
         values = (_metric(key, row.metrics.get(key, float("nan"))) for key in columns)
-        rows.append([_swatch(study, row.name) + words, *values])
+        rows.append([swatch(study, row.name) + words, *values])
     acted = [i for i, row in enumerate(study.policies) if row.name == study.acted_on]
     return table(["Policy", *columns.values()], rows, marked=acted)
-
-
-def _finding(row: DifferenceRow) -> str:
-    if plots.significant(row):
-        more_is_better = plots.COMPARED[row.metric][2]
-        better = (row.difference > 0) == more_is_better
-        return "significantly better" if better else "significantly worse"
-    if not row.preregistered and row.p < 0.05:
-        return "exploratory, unadjusted"
-    return "not significant"
-
-
-def _versus(study: StudyReport) -> str:
-    if not study.versus_matched:
-        return paragraph("No policy was compared with a matched static hedge.", "note")
-    forests = [
-        page.figure(plots.forest(study, metric), f"forest-{metric}") for metric in plots.COMPARED
-    ]
-    registered = [row for row in study.versus_matched if row.preregistered]
-    exploratory = [row for row in study.versus_matched if not row.preregistered]
-    return "\n".join(
-        (
-            paragraph(
-                "Each line is the policy minus a constant hedge at the policy's own mean ratio, "
-                "with its 95 % interval. A filled marker is significant after Holm; a hollow one "
-                "is not significant, or exploratory.",
-                "note",
-            ),
-            f'<div class="grid">{"".join(forests)}</div>',
-            f"<h3>Pre-registered</h3>{_differences(study, registered)}" if registered else "",
-            page.folded(
-                f"Exploratory comparisons: {len(exploratory)}", _differences(study, exploratory)
-            )
-            if exploratory
-            else "",
-        )
-    )
-
-
-def _differences(study: StudyReport, rows: list[DifferenceRow]) -> str:
-    cells = (
-        [
-            _swatch(study, row.policy),
-            escape(plots.COMPARED[row.metric][0]),
-            _finding(row),
-            percent(row.difference, sign=True),
-            f"{percent(row.low, sign=True)} … {percent(row.high, sign=True)}",
-            p_value(row.p),
-            p_value(row.p_holm),
-        ]
-        for row in rows
-    )
-    head = ["Policy", "Metric", "Finding", "Difference", "95 % interval", "p", "p (Holm)"]
-    return table(head, cells, left=3)
-
-
-def _periods(study: StudyReport) -> str:
-    rows = [
-        [
-            escape(row.period),
-            escape(f"{row.first} … {row.last}"),
-            number(row.days, 0),
-            number(row.mean_ratio, 3),
-            escape(plots.COMPARED[row.metric][0]),
-            percent(row.difference, sign=True),
-            f"{percent(row.low, sign=True)} … {percent(row.high, sign=True)}",
-            p_value(row.p),
-            p_value(row.p_holm),
-        ]
-        for row in study.periods
-    ]
-    head = ["Days", "Span", "Count", "Mean ratio", "Metric", "Difference", "95 % interval", "p"]
-    return paragraph(
-        "The recommended policy against a static hedge of its mean ratio in that period. Choices "
-        "saw the selection days; only the holdout can confirm them.",
-        "note",
-    ) + table([*head, "p (Holm)"], rows, left=2)
-
-
-def _rules(study: StudyReport) -> str:
-    rows = [row for row in study.versus_rules if row.metric in ("vol", "cvar95", "ce20", "mean")]
-    return paragraph(
-        "The recommended policy minus each manual rule, both at their own mean ratio, so a rule "
-        "that hedges more also carries less risk. Exploratory; Holm over all of them.",
-        "note",
-    ) + page.folded(f"Comparisons: {len(rows)}", _differences(study, rows))
 
 
 def _placebos(study: StudyReport) -> str:
@@ -184,7 +99,7 @@ def _attribution(study: StudyReport) -> str:
     components = list(next(iter(study.attribution.values())))
     rows = [
         [
-            _swatch(study, name),
+            swatch(study, name),
             *(percent(parts.get(key, float("nan"))) for key in components),
             percent(sum(parts.values())),
         ]
@@ -215,7 +130,7 @@ def _years(study: StudyReport) -> str:
         for name in names:
             found = [getattr(cells.get((name, y)), measure, float("nan")) for y in years]
             if any(map(math.isfinite, found)):  # a row of unknowns says nothing
-                rows.append([_swatch(study, name), *(percent(v, sign=sign) for v in found)])
+                rows.append([swatch(study, name), *(percent(v, sign=sign) for v in found)])
         return f"<h3>{escape(title)}</h3>" + table(head, rows) if rows else ""
 
     return "\n".join(
@@ -278,7 +193,7 @@ def _treatment(study: StudyReport) -> str:
 def _capital(study: StudyReport) -> str:
     rows = [
         [
-            _swatch(study, row.policy),
+            swatch(study, row.policy),
             number(row.peak_usd, 0),
             number(row.mean_usd, 0),
             percent(row.cost_per_year),
@@ -311,9 +226,23 @@ def render(study: StudyReport) -> str:
                     paragraph("The policy that is acted on is in bold.", "note"),
                     _policies(study, _HEADLINE, labels=True),
                 ),
-                section("Against the matched static hedge", _versus(study)),
-                section("Chosen on, and not chosen on", _periods(study)) if study.periods else "",
-                section("Against the manual rules", _rules(study)) if study.versus_rules else "",
+                section(
+                    "What I did",
+                    ledger_section(
+                        study.ledger, differences_html(study, rows_against(study, "actual"))
+                    ),
+                )
+                if study.ledger
+                else "",
+                section("My own, against the machine", own_html(study)) if study.own else "",
+                section("What is hedged", hedged_html(study.hedged)) if study.hedged else "",
+                section("Against the matched static hedge", versus_html(study)),
+                section("Chosen on, and not chosen on", periods_html(study))
+                if study.periods
+                else "",
+                section("Against the manual rules", rules_html(study))
+                if rows_against(study, "manual")
+                else "",
                 section("Placebos", _placebos(study)) if study.placebos else "",
                 section("Equity", page.figure(plots.equity(study), "equity")),
                 section("Hedge ratio", page.figure(plots.ratio_over_price(study), "ratio")),
@@ -325,6 +254,9 @@ def render(study: StudyReport) -> str:
                 section("Funding earned", page.figure(plots.funding(study), "funding")),
                 section("Costs", page.figure(plots.cost(study), "cost")),
                 section("Capital", _capital(study)) if study.capital else "",
+                section("Collateral side by side", collateral_html(study.collateral))
+                if study.collateral
+                else "",
                 section("Reliability of C", _confidence(study)),
                 section("Attribution", _attribution(study)),
                 section("By year", _years(study)),

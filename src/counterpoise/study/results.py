@@ -1,13 +1,12 @@
 """What a study leaves behind: ``results.json``, ``report.html`` and one Parquet file per policy.
 
-Files are written to a hidden folder first and moved into place when all are complete, so that an
-interrupted study leaves the earlier one as it was. The JSON is described in docs/results.md.
+All of them replace an earlier study at once (``publish``), so that an interrupted one leaves it as
+it was. The JSON is described in docs/results.md.
 """
 
+import io
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,13 @@ from counterpoise import __version__
 from counterpoise.decision.step import Reason
 from counterpoise.errors import FixConfig
 from counterpoise.hedging import RECOMMENDED
+from counterpoise.profiling import stage
 from counterpoise.simulation.account import COMPONENTS, SimulatedPath
+from counterpoise.study.actual import ledger_json
 from counterpoise.study.compare import PREREGISTERED, Study
+from counterpoise.study.hedged import hedged_in
 from counterpoise.study.page_content import page_of
+from counterpoise.study.publish import replacing
 from counterpoise.study.report import write_report
 from counterpoise.study.verdict import trial_count, verdict
 from counterpoise.units import json_ready, stamp
@@ -57,11 +60,14 @@ def results_of(study: Study) -> dict[str, Any]:
         "recommended": RECOMMENDED,
         "acted_on": study.settings.hedge.policy,
         "settings": study.settings.model_dump(mode="json", exclude={"lake"}),
+        "exposure": asdict(hedged_in(study.settings, study.timeline, study.where)),
         "warnings": list(study.warnings),
+        "notes": list(study.notes),
         "policies": {
             name: {
                 "label": one.policy.label,
                 "family": one.policy.family,
+                **({"source": one.policy.source} if one.policy.source else {}),
                 **one.metrics,
                 "by_year": one.years,
                 "peak_collateral_usd": float(one.path.collateral_usd.sum(axis=1).max()),
@@ -100,8 +106,11 @@ def results_of(study: Study) -> dict[str, Any]:
             }
             for placebo in study.placebos
         ],
+        "collateral": [asdict(row) for row in study.collateral],
         "forecasts": study.skill,
     }
+    if study.ledger is not None:
+        result["actual"] = ledger_json(study.ledger)
     plain = json_ready(result)
     assert isinstance(plain, dict)
     return plain
@@ -140,6 +149,13 @@ def refuse_unwritable(out: Path) -> None:
     FixConfig
         ``out`` or its nearest existing parent is a file or cannot be written.
     """
+    try:
+        out.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as refused:
+        expected = f"a folder that can be written ({refused.strerror})"
+        raise FixConfig("--out", str(out), expected, "name another") from None
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         raise FixConfig("--out", str(out), "a folder that can be written", "name another")
@@ -165,35 +181,35 @@ def write_study(study: Study, out: Path) -> dict[str, Path]:
         ``out`` is a file or cannot be written.
     """
     refuse_unwritable(out)
-    out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".study-", dir=out))
+    names = ("paths", "results.json", "report.html")
     try:
-        paths = staging / "paths"
-        paths.mkdir()
-        for name, one in study.compared.items():
-            path_table(one.path, study.timeline.venues).write_parquet(paths / f"{name}.parquet")
-        (staging / "results.json").write_text(
-            json.dumps(
-                results_of(study),
-                indent=2,
-                ensure_ascii=False,
-                allow_nan=False,
+        with replacing(out, names) as staging:
+            paths = staging / "paths"
+            paths.mkdir()
+            with stage("write paths"):
+                for name, one in study.compared.items():
+                    table = io.BytesIO()
+                    path_table(one.path, study.timeline.venues).write_parquet(table)
+                    (paths / f"{name}.parquet").write_bytes(table.getvalue())
+            (staging / "results.json").write_text(
+                json.dumps(
+                    results_of(study),
+                    indent=2,
+                    ensure_ascii=False,
+                    allow_nan=False,
+                )
+                + "\n",
+                encoding="utf-8",
             )
-            + "\n",
-            encoding="utf-8",
-        )
-        write_report(page_of(study), staging / "report.html")
-        old = out / "paths"
-        if old.exists():
-            old.rename(staging / "replaced")
-        for name in ("paths", "results.json", "report.html"):
-            os.replace(staging / name, out / name)
-    except (OSError, pl.exceptions.PolarsError) as error:
+            with stage("write report"):
+                write_report(page_of(study), staging / "report.html")
+    except OSError as refused:
         raise FixConfig(
-            "--out", str(out), f"a folder with room for a study ({error})", "free space there"
+            "--out",
+            str(out),
+            f"a folder with room for a study ({refused.strerror}; what it held is as it was)",
+            "free space there, or name another",
         ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return {
         "report": out / "report.html",
         "results": out / "results.json",

@@ -1,10 +1,19 @@
 """How many configurations were tried on the data a study looks at.
 
-A p-value means little without this count. Every attempt is entered here by hand when it is made,
-whether it helped or not; docs/trials.md tells them in words.
+A p-value means little without this count. Every attempt of ours is entered here by hand when it is
+made, whether it helped or not; docs/trials.md tells them in words. A user's own policies are
+remembered beside the lake they looked at.
 """
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from counterpoise.hedging import Policy
+
+#: File in the lake with one line for each own policy whose holdout was looked at.
+OWN_TRIALS = "own_trials.txt"
 
 
 @dataclass(frozen=True)
@@ -36,3 +45,33 @@ LEDGER: tuple[Trials, ...] = (
 def trials_before() -> int:
     """Configurations tried before this study."""
     return sum(entry.count for entry in LEDGER)
+
+
+def _digest(policy: Policy) -> str:
+    return hashlib.sha256(policy.meaning.encode()).hexdigest()
+
+
+def own_tried(lake: Path) -> frozenset[str]:
+    """Digests of the own policies that looked at the holdout of a lake before."""
+    try:
+        return frozenset((lake / OWN_TRIALS).read_text(encoding="ascii").split())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def own_tried_before(lake: Path, own: Iterable[Policy]) -> int:
+    """How many own policies other than these looked at the holdout of a lake before."""
+    return len(own_tried(lake) - {_digest(policy) for policy in own})
+
+
+def remember_own(lake: Path, own: Iterable[Policy]) -> None:
+    """Remember that these looked at the holdout of a lake; twice the same counts once.
+
+    What counts as the same is ``Policy.meaning``: a rule under another name is, a threshold moved
+    by a hair is not.
+    """
+    known = own_tried(lake)
+    new = [digest for digest in dict.fromkeys(map(_digest, own)) if digest not in known]
+    if new:
+        with (lake / OWN_TRIALS).open("a", encoding="ascii") as file:
+            file.write("".join(f"{digest}\n" for digest in new))

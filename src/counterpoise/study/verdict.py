@@ -1,6 +1,7 @@
 """The one sentence a study ends in, and the count of what was tried; both follow from numbers."""
 
 from counterpoise.hedging import RECOMMENDED
+from counterpoise.study.actual import ACTUAL
 from counterpoise.study.compare import PREREGISTERED, Study
 from counterpoise.study.inference import Difference
 from counterpoise.study.trials import trials_before
@@ -16,19 +17,39 @@ _WORDS = {
 
 
 def trial_count(study: Study) -> dict[str, int]:
-    """Configurations behind the numbers: in this study, before it, together."""
-    here, before = len(study.compared), trials_before()
-    return {"in_this_study": here, "before": before, "total": here + before}
+    """Configurations behind the numbers.
+
+    Returns
+    -------
+    dict of str to int
+        ``in_this_study``, ``own`` of them the user's, ``before`` from the ledger of the product,
+        ``own_before`` of the user's on the holdout of this lake, and their ``total``.
+    """
+    tried = [one for one in study.compared.values() if one.policy.family != "actual"]
+    here, before = len(tried), trials_before()
+    return {
+        "in_this_study": here,
+        "own": len(study.own),
+        "before": before,
+        "own_before": study.own_before,
+        "total": here + before + study.own_before,
+    }
 
 
 def trial_sentence(study: Study) -> str:
     """The trial count in words."""
     count = trial_count(study)
+    own = f" {count['own']} of the policies are your own." if count["own"] else ""
+    if study.holdout is not None and count["own"] + count["own_before"]:
+        own += (
+            " Policies of your own that have looked at the holdout of this lake so far: "
+            f"{count['own'] + count['own_before']}; each makes the next p-value there worth less."
+        )
     return (
         f"{count['in_this_study']} policies are compared here; {count['before']} configurations "
-        f"were tried on this kind of data before them. {len(PREREGISTERED)} metrics of one policy "
-        f"({RECOMMENDED}) were registered in advance and are tested with Holm's correction; every "
-        "other comparison is exploratory."
+        f"were tried on this kind of data before them.{own} {len(PREREGISTERED)} metrics of one "
+        f"policy ({RECOMMENDED}) were registered in advance and are tested with Holm's correction; "
+        "every other comparison is exploratory."
     )
 
 
@@ -80,7 +101,7 @@ def _against_rule(study: Study, rule: str) -> str:
 
 
 def verdict(study: Study) -> str:
-    """Whether the recommended policy beats a static hedge of its size and the manual rules.
+    """Whether the recommended policy beats a static hedge of its size, the manual rules and yours.
 
     It rests on the holdout where the window has one; the days the choices were made on come second.
     """
@@ -88,7 +109,7 @@ def verdict(study: Study) -> str:
     whole_p = {metric: study.p_holm[RECOMMENDED, metric] for metric in PREREGISTERED}
     begin = from_ms(int(study.where.ts_ms[0])).date()
     end = from_ms(int(study.where.ts_ms[-1])).date()
-    holdout = next((period for period in study.periods if period.name == "holdout"), None)
+    holdout = study.holdout
     if holdout is None:
         said = (
             f"From {begin} to {end}, hedging timed by forecast volatility "
@@ -108,7 +129,15 @@ def verdict(study: Study) -> str:
     against = ", and ".join(_against_rule(study, rule) for rule in rules)
     count = study.compared[RECOMMENDED].path.liquidations
     liquidated = f"; it was liquidated {count} times" if count else ""
+    own = "; ".join(_against_rule(study, name) for name in study.own)
+    done = _against_rule(study, ACTUAL) if study.ledger else ""
     return (
         f"{said}; it earned {100 * abs(mean.difference):.2f} points a year {more} than that static "
         f"hedge (Holm p = {p:.3f}), and is {against}{liquidated}."
+        + (
+            f" Against your own, each at its own size over the whole window, it is {own}."
+            if own
+            else ""
+        )
+        + (f" Against what you did, at its own size over these days, it is {done}." if done else "")
     )
