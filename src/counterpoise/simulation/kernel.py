@@ -30,7 +30,7 @@ IN_BAND = int(Reason.IN_BAND)
 
 #: What a bucket adds up: the P&L by component, then what is needed for the other columns.
 DELTA, BASIS, FUNDING, FEES, SLIPPAGE, CAPITAL, LIQUIDATION = range(7)
-TRADED, HELD, TICKS, LOW_EQUITY, LOW_NOTIONAL, SUMS = range(7, 13)
+TRADED, HELD, TICKS, MARGIN_LOW, SUMS = range(7, 12)
 #: What a run carries from tick to tick, all venues together.
 WON, PAID_IN, LO, HI, CARRIED = range(5)
 #: Rows of the book of a run: one number per venue each.
@@ -58,6 +58,7 @@ def run(
     """
     venues = prices.perp.shape[1]
     sums, carried = np.zeros(SUMS), np.zeros(CARRIED)
+    reasons = np.zeros(1, dtype=np.int64)
     if venues == 1:
         # The same loop, compiled for one venue: its size is a constant to the compiler.
         book = np.zeros((ROWS, 1))
@@ -74,6 +75,7 @@ def run(
             initial_state(1),
             sums,
             carried,
+            reasons,
             record,
         )
     several = np.zeros((ROWS, venues))
@@ -90,6 +92,7 @@ def run(
         initial_state(venues),
         sums,
         carried,
+        reasons,
         record,
     )
 
@@ -108,6 +111,7 @@ def _history(
     state: Floats,
     sums: Floats,
     carried: Floats,
+    reasons: Integers,
     record: Record,
 ) -> int:
     ticks, venues = len(bucket), book.shape[1]
@@ -115,16 +119,16 @@ def _history(
         book[UNIT, v] = 1.0
         book[STEP, v] = venue.step_eth[v]
     carried[LO] = carried[HI] = np.nan
-    sums[LOW_EQUITY] = 1.0
+    sums[MARGIN_LOW] = np.inf
     liquidations = 0
-    reasons = 0
     t = 0
     while t < ticks:
         if venues == 1 and not account.inverse and book[SHORT, 0] > 0.0:
-            rested = _rest(
+            t = _rest(
                 t,
                 prices,
                 exposure_eth,
+                bucket,
                 intent,
                 venue,
                 limits,
@@ -134,14 +138,13 @@ def _history(
                 state,
                 sums,
                 carried,
+                reasons,
+                record,
             )
-            if rested > t:
-                reasons |= IN_BAND
-                t = rested
-                continue
-        b = bucket[t]
+            if t == ticks:
+                break
         if prices.priced[t] and not prices.marks[t]:
-            record.spot_open[b] = prices.spot[t]
+            record.spot_open[bucket[t]] = prices.spot[t]
         _hold(t, prices, exposure_eth, costs, book, sums, carried)
         if prices.marks[t]:
             exposed = exposure_eth[t - 1] + carried[WON]
@@ -151,19 +154,15 @@ def _history(
                     liquidations += _mark(t, v, prices, venue, account, book, sums, carried)
         _settle(t, prices, account, book, sums, carried)
         if prices.priced[t]:
-            reasons |= _decide(
+            reasons[0] |= _decide(
                 t, prices, exposure_eth, intent, venue, limits, account, book, state, carried
             )
             for v in range(venues):
                 _execute(t, v, prices, intent, venue, costs, account, book, sums, carried)
         else:
             state[STATE_AGE] += 1.0
-        if t + 1 == ticks or bucket[t + 1] != b:
-            _write(b, t, prices, exposure_eth, account, book, sums, carried, record)
-            record.reasons[b] = reasons
-            reasons = 0
-            if t + 1 < ticks:
-                record.spot_open[bucket[t + 1]] = prices.spot_last[t]
+        if prices.ends[t]:
+            _write(t, bucket, prices, exposure_eth, account, book, sums, carried, reasons, record)
         t += 1
     return liquidations
 
@@ -173,6 +172,7 @@ def _rest(
     t: int,
     prices: Prices,
     exposure_eth: Floats,
+    bucket: Integers,
     intent: IntentArrays,
     venue: VenueRules,
     limits: Limits,
@@ -182,11 +182,13 @@ def _rest(
     state: Floats,
     sums: Floats,
     carried: Floats,
+    reasons: Integers,
+    record: Record,
 ) -> int:
     """Go through the ticks from ``t`` on at which nothing happens, on one linear venue.
 
-    Nothing settles, no bucket ends, no liquidation is near and the decision rests. Such a tick only
-    marks, and this is the arithmetic of :func:`_hold` and :func:`_mark` without the rest of the
+    No liquidation is near and the decision rests. Such a tick only marks and pays funding, and this
+    is the arithmetic of :func:`_hold`, :func:`_mark` and :func:`_settle` without the rest of the
     loop; most of history is made of them.
 
     Returns
@@ -199,10 +201,8 @@ def _rest(
     counted = k * coins
     usd_cost = costs.capital_cost_per_year / HOURS_PER_YEAR
     eth_cost = costs.eth_cost_per_year / HOURS_PER_YEAR * max(coins, 0.0)
-    delta, basis, capital = sums[DELTA], sums[BASIS], sums[CAPITAL]
-    low_equity, low_notional = sums[LOW_EQUITY], sums[LOW_NOTIONAL]
-    held, begin = sums[HELD], t
     spot_before, last = prices.spot_before[t], prices.perp_before[t, 0]
+    begin = t
     while prices.calm[t]:
         spot, perp, high = prices.spot[t], prices.perp[t, 0], prices.high[t, 0]
         at_high = cash + counted * high - q * (high - last)
@@ -211,45 +211,52 @@ def _rest(
             break
         if k > 0.0 and at_close <= venue.highest_rate[0] * (q * perp):
             break
-        after = cash - q * (perp - last)
+        received = q * prices.funding[t, 0]
+        after = cash - q * (perp - last) + received
         book[PRICE, 0] = perp
         book[EQUITY, 0] = after + counted * perp
         book[DEBT, 0] = max(-after, 0.0) if k > 0.0 else 0.0
         book[SHARE, 0] = intent.weights[t, 0]
-        lo, hi, to_lo, to_hi = intent.lo[t], intent.hi[t], intent.to_lo[t], intent.to_hi[t]
         if not rests(
             book[SHORT],
             book[PRICE],
             book[EQUITY],
             exposure_eth[t],
-            lo,
-            hi,
-            to_lo,
-            to_hi,
+            intent.lo[t],
+            intent.hi[t],
+            intent.to_lo[t],
+            intent.to_hi[t],
             book[SHARE],
             limits,
             book[STEP],
             book[DEBT],
         ):
             break
-        exposed = exposure_eth[max(t - 1, 0)] + carried[WON]
-        held += exposed
-        capital -= usd_cost * (carried[PAID_IN] + max(-cash, 0.0)) + eth_cost * spot_before
+        exposed = exposure_eth[t - 1] + carried[WON]
+        lent = carried[PAID_IN] + max(-cash, 0.0)
         moved, perp_moved = spot - spot_before, perp - last
-        delta += (exposed - q) * moved
-        basis -= q * (perp_moved - moved)
-        if at_high * low_notional < low_equity * (q * high):
-            low_equity, low_notional = at_high, q * high
-        if k > 0.0 and at_close * low_notional < low_equity * (q * perp):
-            low_equity, low_notional = at_close, q * perp
+        sums[HELD] += exposed
+        sums[TICKS] += 1.0
+        sums[CAPITAL] -= usd_cost * lent + eth_cost * spot_before
+        sums[DELTA] += (exposed - q) * moved
+        sums[BASIS] -= q * (perp_moved - moved)
+        sums[FUNDING] += received
+        margin = at_high / (q * high)
+        if k > 0.0:
+            margin = min(margin, at_close / (q * perp))
+        sums[MARGIN_LOW] = min(sums[MARGIN_LOW], margin)
         cash, last, spot_before = after, perp, spot
+        if prices.ends[t]:
+            book[CASH, 0] = cash
+            carried[LO], carried[HI] = intent.lo[t], intent.hi[t]
+            reasons[0] |= IN_BAND
+            _write(t, bucket, prices, exposure_eth, account, book, sums, carried, reasons, record)
         t += 1
     if t > begin:
         book[CASH, 0] = cash
-        sums[DELTA], sums[BASIS], sums[CAPITAL] = delta, basis, capital
-        sums[LOW_EQUITY], sums[LOW_NOTIONAL] = low_equity, low_notional
-        sums[HELD], sums[TICKS] = held, sums[TICKS] + (t - begin)
         carried[LO], carried[HI] = intent.lo[t - 1], intent.hi[t - 1]
+        if not prices.ends[t - 1]:
+            reasons[0] |= IN_BAND
         book[SHARE, 0] = intent.weights[t - 1, 0]
         remember(
             state,
@@ -307,8 +314,7 @@ def _mark(
     for price in (high, perp):
         at_price = cash + k * coins * price - q * (price - last)
         notional = q * last if inverse else q * price
-        if at_price * sums[LOW_NOTIONAL] < sums[LOW_EQUITY] * notional:
-            sums[LOW_EQUITY], sums[LOW_NOTIONAL] = at_price, notional
+        sums[MARGIN_LOW] = min(sums[MARGIN_LOW], at_price / notional)
         # Maintenance never exceeds its largest rate: most ticks need no tier.
         if exit_price == 0.0 and at_price <= venue.highest_rate[v] * notional:
             needed = maintenance_of_short(
@@ -489,17 +495,19 @@ def _execute(
 
 @njit_in_place
 def _write(
-    b: int,
     t: int,
+    bucket: Integers,
     prices: Prices,
     exposure_eth: Floats,
     account: AccountRules,
     book: Floats,
     sums: Floats,
     carried: Floats,
+    reasons: Integers,
     record: Record,
 ) -> None:
     """Record the bucket that ends at the tick and begin the next (step 7)."""
+    b = bucket[t]
     for component in range(LIQUIDATION + 1):
         record.pnl[b, component] = sums[component]
     for v in range(book.shape[1]):
@@ -510,15 +518,17 @@ def _write(
             worth = account.coin_value * book[COINS, v] * prices.perp_last[t, v]
         record.equity[b, v] = book[CASH, v] + worth
     record.paid_in[b] = carried[PAID_IN]
-    record.margin_low[b] = np.nan
-    if sums[LOW_NOTIONAL] > 0.0:
-        record.margin_low[b] = sums[LOW_EQUITY] / sums[LOW_NOTIONAL]
+    record.margin_low[b] = sums[MARGIN_LOW] if np.isfinite(sums[MARGIN_LOW]) else np.nan
     record.traded_eth[b] = sums[TRADED]
     record.lo[b] = carried[LO]
     record.hi[b] = carried[HI]
     record.exposure_eth[b] = exposure_eth[t] + carried[WON]
     record.exposure_mean[b] = sums[HELD] / sums[TICKS]
     record.spot[b] = prices.spot_last[t]
+    record.reasons[b] = reasons[0]
+    if t + 1 < len(bucket):
+        record.spot_open[bucket[t + 1]] = prices.spot_last[t]
+    reasons[0] = 0
     for place in range(SUMS):
         sums[place] = 0.0
-    sums[LOW_EQUITY] = 1.0
+    sums[MARGIN_LOW] = np.inf

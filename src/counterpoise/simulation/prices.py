@@ -38,8 +38,10 @@ class Prices(NamedTuple):
         Spot and every perpetual have a price.
     marks : bool (T,)
         Priced, and there was a price before.
-    calm : bool (T,)
-        Marks, nothing settles, and no bucket ends.
+    ends : bool (T,)
+        A bucket ends.
+    calm : bool (T + 1,)
+        Marks, and it is not the run's first tick; False beyond the last.
     spot, perp
         Closes; NaN where missing.
     spot_before, perp_before
@@ -56,6 +58,7 @@ class Prices(NamedTuple):
 
     priced: Flags
     marks: Flags
+    ends: Flags
     calm: Flags
     spot: Floats
     perp: Floats
@@ -74,7 +77,8 @@ def prices_of(market: MarketArrays, inverse: bool) -> Prices:
     ticks, venues = market.perp.shape
     priced = np.zeros(ticks, dtype=np.bool_)
     marks = np.zeros(ticks, dtype=np.bool_)
-    calm = np.zeros(ticks, dtype=np.bool_)
+    ends = np.zeros(ticks, dtype=np.bool_)
+    calm = np.zeros(ticks + 1, dtype=np.bool_)
     spot_before = np.full(ticks, np.nan)
     spot_last = np.full(ticks, np.nan)
     perp_before = np.full((ticks, venues), np.nan)
@@ -105,8 +109,8 @@ def prices_of(market: MarketArrays, inverse: bool) -> Prices:
                 high[t, v] = max(worst[v], last_perp[v])
                 worst[v] = 0.0
         spot_last[t] = last_spot
-        # The run's first and last tick and the ends of buckets are never calm.
-        calm[t] = marks[t] and 0 < t < ticks - 1 and market.bucket[t + 1] == market.bucket[t]
+        ends[t] = t == ticks - 1 or market.bucket[t + 1] != market.bucket[t]
+        calm[t] = marks[t] and t > 0
         for v in range(venues):
             perp_last[t, v] = last_perp[v]
             rate = market.funding_settled[t, v]
@@ -115,10 +119,10 @@ def prices_of(market: MarketArrays, inverse: bool) -> Prices:
                 price = last_perp[v]
             if np.isfinite(rate) and np.isfinite(last_perp[v]):
                 funding[t, v] = rate * last_perp[v] / price if inverse else rate * price
-                calm[t] = False
     return Prices(
         priced,
         marks,
+        ends,
         calm,
         market.spot,
         market.perp,
