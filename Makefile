@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PEER := .venv-vectorbt
 PEER_CONSTRAINTS := tests/benchmarks/constraints-vectorbt.txt
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test test-long bench lint format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@sh tools/make-venv.sh $(VENV)
@@ -25,6 +25,9 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 bench: $(STAMP) $(PEER)/.installed
 	$(BIN)/python -m tests.benchmarks.bench

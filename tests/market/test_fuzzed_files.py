@@ -137,7 +137,7 @@ def test_a_spoilt_csv_file_is_taken_as_it_says_or_refused(held, edits):
     assert taken == expected
 
 
-@SLOW
+@settings(SLOW, max_examples=60)
 @given(
     first=st.integers(0, 10**5),
     prices=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=8),
@@ -163,7 +163,7 @@ def test_every_good_csv_file_is_taken_to_the_last_bit(held, first, prices, volum
     assert taken == frame.to_dicts()
 
 
-@settings(SLOW, max_examples=25)
+@settings(SLOW, max_examples=20)
 @given(edits=st.lists(EDITS, min_size=1, max_size=2))
 def test_a_spoilt_parquet_file_is_taken_as_it_says_or_refused(held, edits):
     content = spoilt(PARQUET, edits)
