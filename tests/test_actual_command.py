@@ -50,6 +50,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [(215.2, 700.0), (240.4, -150.0), (260.6, 250.0), (290.8, -800.0)],
     )
     export(timeline, folder / "week.csv", [(250.3, 500.0), (256.5, -500.0)])
+    often = [(215.3 + 2 * k, 20.0 if k % 2 == 0 else -20.0) for k in range(36)]
+    export(timeline, folder / "often.csv", often)
     return folder
 
 
@@ -115,14 +117,14 @@ def test_a_week_is_a_ledger_and_no_study(place: Path) -> None:
         (("--actual", "absent.csv"), 3, "absent.csv"),
         (("--actual-opening-short", "5"), 3, "together with --actual"),
         (("--actual", "{place}/mine.toml"), 3, "a .csv or .json file"),
-        (("--actual", "{place}/shifted(UTC+5).csv"), 4, "zone of the times"),
+        (("--actual", "{place}/shifted(UTC+11).csv"), 4, "zone of the times"),
     ],
 )
 def test_fills_that_cannot_be_valued_end_with_a_code_and_one_line(
     place: Path, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
-    local = (place / "long.csv").read_text(encoding="utf-8").replace("Time(UTC)", "Time")
-    (place / "shifted(UTC+5).csv").write_text(local, encoding="utf-8")
+    local = (place / "often.csv").read_text(encoding="utf-8").replace("Time(UTC)", "Time")
+    (place / "shifted(UTC+11).csv").write_text(local, encoding="utf-8")
     returned, _, error = study(place, *(each.format(place=place) for each in arguments))
     assert returned == code, error
     assert says in error

@@ -67,8 +67,9 @@ def test_funding_is_sticky(world: World) -> None:
 
 
 def test_volatility_timing_lowers_volatility_against_its_matched_static(world: World) -> None:
+    """By more than a shifted forecast does; four years of days alone cannot tell it from luck."""
     timed = world.study.compared[RECOMMENDED].versus["vol"]
-    assert timed.high < 0
+    assert -0.025 < timed.difference < -0.010
     placebo = world.study.placebos[0]
     assert placebo.position > 0.95
 

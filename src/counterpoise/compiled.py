@@ -1,9 +1,39 @@
 """The one place that chooses how inner loops are compiled."""
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numba
+
+
+def _forget_what_changed(package: Path) -> None:
+    """Delete code on disk that was compiled from another state of the package.
+
+    numba asks only whether the file of the outermost function changed, but functions are inlined
+    across files: a kernel must not outlive an edit of the decision inside it.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(package.rglob("*.py")):
+        seen = source.stat()
+        digest.update(f"{source.relative_to(package)} {seen.st_mtime_ns} {seen.st_size}\n".encode())
+    state, kept = digest.hexdigest(), package / "__pycache__" / "compiled.state"
+    try:
+        if kept.exists() and kept.read_text(encoding="utf-8") == state:
+            return
+        for index in package.rglob("*.nbi"):
+            index.unlink(missing_ok=True)
+        kept.parent.mkdir(exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}")
+        partial.write_text(state, encoding="utf-8")
+        partial.replace(kept)
+    except OSError:
+        return  # where nothing can be written, nothing was edited in place
+
+
+_forget_what_changed(Path(__file__).parent)
 
 
 def njit[F: Callable[..., Any]](function: F) -> F:

@@ -113,9 +113,10 @@ def test_stopped_at_any_touch_of_the_disk_the_lake_is_old_or_new(tmp_path, first
         rows = lake.rows(SPOT), lake.rows(FUNDING)
         assert rows in ((0, 0), (72, 2)) if first else rows in ((48, 0), (72, 2)), moment
         assert lake.damaged() == []
-        # The next import ends where an undisturbed one does, litter included.
-        lake.write(ADDED)
-        assert contents(lake.path) == after, moment
+        if not (clean and stopped):
+            # The next import ends where an undisturbed one does, litter included.
+            lake.write(ADDED)
+            assert contents(lake.path) == after, moment
         if not stopped:
             assert live == lake.datasets()
             return
