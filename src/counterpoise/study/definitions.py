@@ -43,7 +43,7 @@ DEFINITIONS = (
         "Interval, p",
         "Paired stationary bootstrap of the daily returns, blocks twice as long as returns and "
         "squared returns remember, symmetric 95 % interval, widened for few blocks, and two-sided "
-        "p-value of one test. Where volatility clusters for longer than ETH's does, those of vol and "
+        "p-value of one test. Where volatility clusters for longer than that, p-values of vol and "
         "CVaR are too small: read them together with the placebos.",
     ),
     (
