@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 
 PEER_PYTHON = ROOT / ".venv-vectorbt" / "bin" / "python"
 VECTORBT = "vectorbt 1.2.0 Portfolio.from_orders"
-#: The peer's engines, its fastest first: compiled Rust (an extra of the package), and Numba.
-ENGINES = ("rust", "numba")
+#: The peer's engines: Numba, which the package brings, then compiled Rust, an extra of it.
+ENGINES = ("numba", "rust")
 ROUNDS, REPEATS = 3, 5
 #: Ticks of the plain-Python simulator: enough for a rate, little enough to wait for.
 FEW = 5_000

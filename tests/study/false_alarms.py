@@ -4,10 +4,8 @@
 to p-value is the product's own.
 """
 
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,8 @@ from counterpoise.market.synthetic import generate
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.study.inference import BOOTSTRAPPED, paired_bootstrap
 from tests.study.street import (
+    INPUTS,
+    PRICES,
     against_matched_static,
     auc_interval,
     daily_of,
@@ -37,7 +37,6 @@ DRAWS = 399
 WARM_UP_DAYS = 30
 #: Metrics that are better when smaller.
 RISKS = ("vol", "cvar95")
-PRICES = ("spot_bars", "perp_bars", "funding")
 SETTINGS = Settings(signals=SignalSettings(min_train_days=150))
 #: Days of the markets without timing to find, a hundred and fifty of them in training for those
 #: without direction: the rest, a year, is out of sample.
@@ -64,7 +63,7 @@ def timed_by(situation: Situation, where: Arena, volatility: Floats) -> Intent:
     return situation.around(1.0 - np.clip(scaled, 0.0, 0.7), 0.05)
 
 
-def useless_timing(folder: Path, markets: int, days: int) -> tuple[Counter[str], Counter[str]]:
+def useless_timing(markets: int, days: int) -> tuple[Counter[str], Counter[str]]:
     """Two rules timed by the volatility of other markets, by metric.
 
     How often they are told apart, and how often the first is called better than a static hedge of
@@ -74,8 +73,7 @@ def useless_timing(folder: Path, markets: int, days: int) -> tuple[Counter[str],
     better: Counter[str] = Counter()
     volatility: list[Floats] = []
     for seed in range(markets + 2):
-        tables = {k: t for k, t in generate(seed, days=days).items() if k.table in PRICES}
-        timeline = timeline_of(tables, folder / str(seed))
+        timeline = timeline_of(generate(seed, days=days), PRICES)
         volatility.append(np.exp(compute(timeline, ["log_rv_168h"])["log_rv_168h"]))
         if seed < 2:
             continue
@@ -109,11 +107,11 @@ class Direction:
     paid: int
 
 
-def no_direction(folder: Path, markets: int, days: int, refit_months: int) -> Direction:
+def no_direction(markets: int, days: int, refit_months: int) -> Direction:
     """Train, score and bet on generated martingales."""
     aucs, missed, paid = [], 0, 0
     for seed in range(markets):
-        timeline = timeline_of(generate(1000 + seed, days=days), folder / str(seed))
+        timeline = timeline_of(generate(1000 + seed, days=days), INPUTS)
         score, up = direction_scores(timeline, SETTINGS, refit_months=refit_months)
         value, low, high = auc_interval(score, up, block_days=2.0)
         aucs.append(value)
@@ -130,11 +128,8 @@ def no_direction(folder: Path, markets: int, days: int, refit_months: int) -> Di
 def main() -> None:
     """Print how many of the markets gave a false alarm, by test."""
     low, high = expected(MARKETS)
-    with tempfile.TemporaryDirectory() as folder:
-        apart, better = useless_timing(Path(folder) / "timing", MARKETS, TIMING_DAYS)
-        direction = no_direction(
-            Path(folder) / "direction", MARKETS, DIRECTION_DAYS, DIRECTION_REFIT_MONTHS
-        )
+    apart, better = useless_timing(MARKETS, TIMING_DAYS)
+    direction = no_direction(MARKETS, DIRECTION_DAYS, DIRECTION_REFIT_MONTHS)
     print(f"| {MARKETS} markets, p <= 0.05 | two useless timings | called better than static |")
     print("|---|---:|---:|")
     for metric in BOOTSTRAPPED:

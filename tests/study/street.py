@@ -4,7 +4,8 @@ Every step is the product's own; this only strings them together without the par
 inference does not need.
 """
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,18 @@ from counterpoise.study.metrics import daily_returns
 Floats = NDArray[np.float64]
 
 
-def timeline_of(tables: Mapping[DatasetKey, pl.DataFrame], folder: Path) -> Timeline:
-    """Generated tables, through the lake, onto the clock."""
-    lake = Lake(folder)
-    lake.write(dict(tables), synthetic=True)
-    return build_timeline(lake)
+#: What rules on price and volatility need.
+PRICES = ("spot_bars", "perp_bars", "funding")
+#: What the models need: the mark price only matters to liquidations.
+INPUTS = (*PRICES, "onchain_daily", "validators_daily", "macro_daily")
+
+
+def timeline_of(market: Mapping[DatasetKey, pl.DataFrame], tables: Sequence[str]) -> Timeline:
+    """Some tables of a generated market, through a lake that is thrown away, onto the clock."""
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Lake(Path(folder))
+        lake.write({k: rows for k, rows in market.items() if k.table in tables}, synthetic=True)
+        return build_timeline(lake)
 
 
 def direction_scores(

@@ -7,7 +7,6 @@ central 95 % of a binomial law around 5 %.
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,8 +34,8 @@ HONEST = ("mean", "vol", "ce5", "ce20", "cvar95")
 
 
 @pytest.fixture(scope="module")
-def timing(tmp_path_factory: pytest.TempPathFactory) -> Timing:
-    return useless_timing(tmp_path_factory.mktemp("timing"), MARKETS, TIMING_DAYS)
+def timing() -> Timing:
+    return useless_timing(MARKETS, TIMING_DAYS)
 
 
 @pytest.mark.xdist_group("false_alarms_of_timing")
@@ -65,10 +64,8 @@ def test_a_useless_timing_is_not_called_better_than_its_static_hedge_too_often(
 
 
 @pytest.fixture(scope="module")
-def direction(tmp_path_factory: pytest.TempPathFactory) -> Direction:
-    return no_direction(
-        tmp_path_factory.mktemp("direction"), MARKETS, DIRECTION_DAYS, DIRECTION_REFIT_MONTHS
-    )
+def direction() -> Direction:
+    return no_direction(MARKETS, DIRECTION_DAYS, DIRECTION_REFIT_MONTHS)
 
 
 @pytest.mark.xdist_group("false_alarms_of_direction")
@@ -88,20 +85,20 @@ def test_hedging_by_such_a_model_earns_something_one_time_in_twenty(direction: D
 
 
 @pytest.mark.long
-def test_the_rate_holds_when_the_model_is_refitted_every_month(tmp_path: Path) -> None:
-    found = no_direction(tmp_path, MARKETS, DIRECTION_DAYS, refit_months=1)
+def test_the_rate_holds_when_the_model_is_refitted_every_month() -> None:
+    found = no_direction(MARKETS, DIRECTION_DAYS, refit_months=1)
     low, high = expected(MARKETS)
     assert low <= found.missed <= high
     assert low <= found.paid <= high
 
 
 @pytest.mark.long
-def test_three_months_are_too_few_for_the_interval_of_an_auc(tmp_path: Path) -> None:
+def test_three_months_are_too_few_for_the_interval_of_an_auc() -> None:
     """A score that follows the price is not independent of the outcomes it is judged on.
 
     Over a year the effect is gone; over three months a true half is left out twice too often.
     """
-    found = no_direction(tmp_path, MARKETS, days=240, refit_months=1)
+    found = no_direction(MARKETS, days=240, refit_months=1)
     assert expected(MARKETS)[1] < found.missed < 40
 
 
@@ -116,8 +113,8 @@ def test_the_rates_hold_on_histories_as_long_as_the_study_s(
 
 
 @pytest.fixture(scope="module")
-def long_timing(tmp_path_factory: pytest.TempPathFactory) -> Timing:
-    return useless_timing(tmp_path_factory.mktemp("long"), MARKETS, days=1430)
+def long_timing() -> Timing:
+    return useless_timing(MARKETS, days=1430)
 
 
 def pairs(generator: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:

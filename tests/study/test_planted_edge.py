@@ -4,7 +4,6 @@ Synthetic evidence proves plumbing, not edge: these tests say what the street do
 its data, and nothing about what is in the real data.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,8 @@ from counterpoise.simulation.arena import arena
 from counterpoise.study.compare import run_study
 from counterpoise.study.inference import Difference
 from tests.study.street import (
+    INPUTS,
+    PRICES,
     against_matched_static,
     auc_interval,
     direction_scores,
@@ -37,18 +38,17 @@ Floats = NDArray[np.float64]
 SEEDS = (1, 2, 3, 4, 5)
 #: The planted signal has a slow part; blocks of days have to hold it.
 SIGNAL_BLOCK_DAYS = 20.0
-PRICES = ("spot_bars", "perp_bars", "funding")
 
 
 @pytest.mark.parametrize("strength", [0.58, 0.62])
 def test_four_years_of_training_find_a_planted_direction_at_its_strength(
-    strength: float, tmp_path: Path
+    strength: float,
 ) -> None:
     settings = Settings(signals=SignalSettings(min_train_days=1400))
     found, errors = [], []
     for seed in SEEDS:
         market = generate(seed, days=2100, planted=Planted(direction_auc=strength))
-        timeline = timeline_of(market, tmp_path / str(seed))
+        timeline = timeline_of(market, INPUTS)
         score, up = direction_scores(timeline, settings, refit_months=12)
         value, low, high = auc_interval(score, up, block_days=SIGNAL_BLOCK_DAYS)
         assert low > 0.5
@@ -63,12 +63,11 @@ def test_four_years_of_training_find_a_planted_direction_at_its_strength(
     assert np.mean(found) == pytest.approx(strength, abs=2.0 * standard_error)
 
 
-def volatility_timing(seed: int, *, clustering: bool, folder: Path) -> tuple[float, Difference]:
+def volatility_timing(seed: int, *, clustering: bool) -> tuple[float, Difference]:
     """R² of the walk-forward HAR forecast, and the rule on it against its matched static hedge."""
     settings = Settings()
-    planted = Planted(clustering=clustering)
-    market = generate(seed, days=2600, planted=planted)
-    timeline = timeline_of({k: t for k, t in market.items() if k.table in PRICES}, folder)
+    market = generate(seed, days=2600, planted=Planted(clustering=clustering))
+    timeline = timeline_of(market, PRICES)
     target = labels.log_variance(timeline)
     refits = splits(
         timeline.ts_ms,
@@ -88,20 +87,16 @@ def volatility_timing(seed: int, *, clustering: bool, folder: Path) -> tuple[flo
     return skill, against_matched_static(situation, where, rule, draws=999)["vol"]
 
 
-def test_clustered_volatility_makes_the_volatility_rule_beat_its_matched_static(
-    tmp_path: Path,
-) -> None:
-    found = [
-        volatility_timing(seed, clustering=True, folder=tmp_path / str(seed)) for seed in SEEDS
-    ]
+def test_clustered_volatility_makes_the_volatility_rule_beat_its_matched_static() -> None:
+    found = [volatility_timing(seed, clustering=True) for seed in SEEDS]
     assert min(skill for skill, _ in found) > 0.2
     assert all(versus.difference < 0 for _, versus in found)
     assert sum(versus.p <= 0.05 for _, versus in found) >= 4
 
 
-def test_the_same_volatilities_in_random_order_leave_the_rule_nothing(tmp_path: Path) -> None:
+def test_the_same_volatilities_in_random_order_leave_the_rule_nothing() -> None:
     for seed in SEEDS[:3]:
-        skill, versus = volatility_timing(seed, clustering=False, folder=tmp_path / str(seed))
+        skill, versus = volatility_timing(seed, clustering=False)
         assert abs(skill) < 0.02
         assert abs(versus.difference) < 0.002
         assert versus.p > 0.05
@@ -113,15 +108,15 @@ SMALL = Settings(
 )
 
 
-def whole_street(planted: Planted, folder: Path) -> tuple[dict[str, Any], Difference]:
+def whole_street(planted: Planted) -> tuple[dict[str, Any], Difference]:
     """Everything from tables to verdict: the study's own skill and comparison."""
-    timeline = timeline_of(generate(4, days=960, planted=planted), folder)
+    timeline = timeline_of(generate(4, days=960, planted=planted), INPUTS)
     study = run_study(timeline, forecast(timeline, SMALL), SMALL)
     return study.skill, study.compared[RECOMMENDED].versus["vol"]
 
 
-def test_the_whole_street_finds_both_edges(tmp_path: Path) -> None:
-    skill, versus = whole_street(Planted(direction_auc=0.62), tmp_path)
+def test_the_whole_street_finds_both_edges() -> None:
+    skill, versus = whole_street(Planted(direction_auc=0.62))
     assert 0.57 < skill["direction"]["auc_score"] < 0.66
     assert 0.57 < skill["direction"]["auc"] < 0.66
     assert skill["direction"]["brier"]["skill"] > 0.01
@@ -129,8 +124,8 @@ def test_the_whole_street_finds_both_edges(tmp_path: Path) -> None:
     assert versus.difference < 0
 
 
-def test_the_whole_street_finds_neither_where_nothing_is_planted(tmp_path: Path) -> None:
-    skill, versus = whole_street(Planted(clustering=False), tmp_path)
+def test_the_whole_street_finds_neither_where_nothing_is_planted() -> None:
+    skill, versus = whole_street(Planted(clustering=False))
     assert abs(skill["direction"]["auc_score"] - 0.5) < 0.03
     assert skill["direction"]["brier"]["skill"] < 0.005
     assert skill["volatility"]["lightgbm"]["r2"] < 0.02
