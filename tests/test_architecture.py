@@ -7,6 +7,7 @@ STREET = (
     "venues",
     "risk",
     "market",
+    "sources",
     "exposure",
     "features",
     "signals",

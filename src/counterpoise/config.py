@@ -33,6 +33,7 @@ from counterpoise.contradictions import (
     refuse_contradictions,
     value_at,
 )
+from counterpoise.endpoints import SourceSettings
 from counterpoise.errors import FixConfig
 from counterpoise.holdings import ExposureSettings, HoldingSettings
 from counterpoise.provenance import Sources, nearest, read_file
@@ -186,6 +187,7 @@ class Settings(BaseSettings):
     safety: SafetySettings = SafetySettings()
     signals: SignalSettings = SignalSettings()
     study: StudySettings = StudySettings()
+    sources: SourceSettings = SourceSettings()
 
     #: Where the values came from; nowhere for settings made in code.
     _sources: Sources = PrivateAttr(Sources({}, {}, None, {}, ()))
@@ -247,8 +249,10 @@ def _place_beside(folder: Path, raw: dict[str, Any]) -> None:
     exposure = raw.get("exposure")
     exposure = exposure if isinstance(exposure, dict) else {}
     holdings = exposure.get("holdings")
-    for table in (raw, exposure, *(holdings if isinstance(holdings, list) else ())):
-        for key in ("lake", "flows", "rate_file"):
+    sources = raw.get("sources")
+    events = sources.get("events") if isinstance(sources, dict) else None
+    for table in (raw, exposure, events, *(holdings if isinstance(holdings, list) else ())):
+        for key in ("lake", "flows", "rate_file", "file"):
             given = table.get(key) if isinstance(table, dict) else None
             if isinstance(given, str) and given.strip():
                 table[key] = str(folder / table[key])

@@ -8,6 +8,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 HOURS_PER_YEAR = 365 * 24

@@ -5,10 +5,11 @@ import pytest
 
 from counterpoise.errors import FixConfig
 from counterpoise.market.layouts import ONCHAIN, DatasetKey
+from counterpoise.market.schemas import SPECS
 from counterpoise.market.synthetic import generate
 from counterpoise.market.synthetic_daily import LEAD_DAYS, gas_memory, gas_signal
 from counterpoise.market.synthetic_planted import SIGN_GAIN, Planted, signal_of_hours
-from counterpoise.market.tables import SPECS, validate
+from counterpoise.market.tables import validate
 from counterpoise.signals.confidence import auc
 from counterpoise.units import HOUR_MS
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoise.errors import FixConfig, RejectData
+from counterpoise.market.schemas import SPECS
 from counterpoise.market.settlement import settlement_interval_h
-from counterpoise.market.tables import SPECS, interval_ms, validate
+from counterpoise.market.tables import interval_ms, validate
 from tests.market.small_tables import MIDNIGHT, bars, settlements
 
 SPOT, FUNDING = SPECS["spot_bars"], SPECS["funding"]

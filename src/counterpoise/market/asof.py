@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import MACRO, ONCHAIN, VALIDATORS
 from counterpoise.market.releases import RELEASES
-from counterpoise.market.tables import SPECS
+from counterpoise.market.schemas import SPECS
 from counterpoise.market.timeline import Floats
 from counterpoise.units import DAY_MS, stamp
 

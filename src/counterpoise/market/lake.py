@@ -36,8 +36,9 @@ from counterpoise.market.manifest import (
 )
 from counterpoise.market.merge import Merged, merge
 from counterpoise.market.parquet_guard import ParquetGuard
+from counterpoise.market.schemas import SPECS
 from counterpoise.market.settlement import settlement_interval_h
-from counterpoise.market.tables import SPECS, validate
+from counterpoise.market.tables import validate
 from counterpoise.units import stamp
 
 Progress = Callable[[int, int, str], None]

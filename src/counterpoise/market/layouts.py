@@ -25,7 +25,8 @@ from counterpoise.market.foreign_files import (
 from counterpoise.market.parquet_guard import ParquetGuard
 from counterpoise.market.releases import RELEASES
 from counterpoise.market.row_checks import check_order
-from counterpoise.market.tables import SPECS, TableSpec, refuse_missing_columns, validate
+from counterpoise.market.schemas import SPECS, TableSpec
+from counterpoise.market.tables import refuse_missing_columns, validate
 
 MAX_DEPTH = 3
 #: Files and folders; an import has dozens, so a folder with more is another one.

@@ -17,7 +17,8 @@ from typing import Any
 
 from counterpoise.errors import CounterpoiseError, FixConfig, RejectData, RetryLater
 from counterpoise.market.layouts import DatasetKey
-from counterpoise.market.tables import SPECS, interval_ms
+from counterpoise.market.schemas import SPECS
+from counterpoise.market.tables import interval_ms
 
 VERSION = 1
 FILE = "manifest.json"

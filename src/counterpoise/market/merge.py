@@ -10,7 +10,7 @@ import polars as pl
 from counterpoise.errors import RejectData
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.row_checks import check_settlements
-from counterpoise.market.tables import SPECS
+from counterpoise.market.schemas import SPECS
 
 
 @dataclass(frozen=True)

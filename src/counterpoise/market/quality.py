@@ -16,9 +16,10 @@ from counterpoise.market.assemble import SPOT_VENUE, place_bars
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.releases import RELEASES
+from counterpoise.market.schemas import SPECS
 from counterpoise.market.settlement import settlement_gaps
 from counterpoise.market.suspects import SUSPECT_SHARE, suspect_extremes
-from counterpoise.market.tables import SPECS, interval_ms
+from counterpoise.market.tables import interval_ms
 from counterpoise.units import DAY_MS, HOUR_MS, stamp
 
 Severity = Literal["info", "warning", "error"]

@@ -6,8 +6,6 @@ known, and that moment (``known_at``) is stored beside what the row is about (``
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -21,144 +19,13 @@ from counterpoise.market.row_checks import (
     check_order,
     check_settlements,
 )
-from counterpoise.units import DAY_MS, HOUR_MS, stamp
+from counterpoise.market.schemas import Column, TableSpec
+from counterpoise.units import DAY_MS, HOUR_MS, MINUTE_MS, stamp
 
-Kind = Literal["price", "amount", "number", "text", "moment"]
-Known = Literal["after interval", "at settlement", "after the day", "at release", "announced"]
-
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
+_UNIT_MS = {"s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 #: What this machine's clock may be behind the venue's.
-CLOCK_SLACK_MS = 60_000
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: name, stored type, rule of its values, whether it may be empty or absent."""
-
-    name: str
-    kind: Kind
-    nullable: bool = False
-    integer: bool = False
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def dtype(self) -> pl.DataType:
-        """Stored polars type."""
-        if self.kind == "text":
-            return pl.String()
-        if self.kind == "moment":
-            return TS
-        return pl.Int64() if self.integer else pl.Float64()
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """Contract of one table.
-
-    Attributes
-    ----------
-    name : str
-    columns : tuple of Column
-        All but ``ts`` and ``known_at``.
-    known : str
-        When a row becomes known.
-    delay_ms : int
-        Added to the day's end for ``after the day``.
-    series : str or None
-        Column that, with ``ts``, identifies a row; None where ``ts`` alone does.
-    regular : bool
-        True when rows sit on a grid of their interval.
-    """
-
-    name: str
-    columns: tuple[Column, ...]
-    known: Known
-    delay_ms: int = 0
-    series: str | None = None
-    regular: bool = True
-
-    @property
-    def key(self) -> list[str]:
-        """Columns that identify a row, in sort order."""
-        return ["ts"] if self.series is None else ["ts", self.series]
-
-    @property
-    def stored(self) -> list[str]:
-        """Stored columns in their order."""
-        return ["ts", "known_at", *(column.name for column in self.columns)]
-
-
-_OHLC = tuple(Column(name, "price") for name in ("open", "high", "low", "close"))
-_FLOW = (
-    Column("volume", "amount"),
-    Column("quote_volume", "amount", nullable=True),
-    Column("trades", "amount", nullable=True, integer=True),
-    Column("taker_buy_base", "amount", nullable=True),
-    Column("taker_buy_quote", "amount", nullable=True),
-)
-
-#: Every table of the lake, by name.
-SPECS: dict[str, TableSpec] = {
-    spec.name: spec
-    for spec in (
-        TableSpec("spot_bars", _OHLC + _FLOW, "after interval"),
-        TableSpec("perp_bars", _OHLC + _FLOW, "after interval"),
-        TableSpec("mark_bars", _OHLC, "after interval"),
-        TableSpec(
-            "funding",
-            (
-                Column("funding_rate", "number"),
-                Column("interval_h", "price", nullable=True),
-                Column("mark_price", "price", nullable=True),
-                Column("premium", "number", nullable=True),
-            ),
-            "at settlement",
-            regular=False,
-        ),
-        TableSpec(
-            "onchain_daily",
-            (
-                Column("gas_used", "amount"),
-                Column("avg_gas_price_wei", "amount"),
-                Column("gas_limit_avg", "amount"),
-                Column("tx_count", "amount"),
-                Column("ether_price_usd", "amount", nullable=True),
-            ),
-            "after the day",
-            delay_ms=HOUR_MS,
-        ),
-        TableSpec(
-            "validators_daily",
-            (
-                Column("active_validators", "amount"),
-                Column("staked_eth", "amount", aliases=("staked_eth_approx",)),
-                Column("entry_queue_eth", "amount", nullable=True),
-                Column("exit_queue_eth", "amount", nullable=True),
-                Column("staking_apr_pct", "amount", nullable=True, aliases=("apr_pct",)),
-            ),
-            "after the day",
-        ),
-        TableSpec(
-            "macro_daily",
-            (Column("series", "text"), Column("value", "number")),
-            "at release",
-            series="series",
-        ),
-        TableSpec(
-            "events",
-            (
-                Column("name", "text"),
-                Column("class", "text"),
-                Column("announced_at", "moment"),
-                Column("source", "text"),
-            ),
-            "announced",
-            series="name",
-            regular=False,
-        ),
-    )
-}
+CLOCK_SLACK_MS = MINUTE_MS
 
 
 def interval_ms(interval: str) -> int:
@@ -210,8 +77,6 @@ def refuse_missing_columns(columns: Sequence[str], spec: TableSpec, file: str) -
 def _known_at(frame: pl.DataFrame, spec: TableSpec, length_ms: int) -> pl.Series:
     if spec.known == "announced":
         return frame["announced_at"]
-    if spec.known == "at settlement":
-        return frame["ts"]
     if spec.known == "at release":
         stamps = frame["ts"].dt.epoch("ms").to_numpy()
         known = np.empty(frame.height, dtype=np.int64)
@@ -220,8 +85,19 @@ def _known_at(frame: pl.DataFrame, spec: TableSpec, length_ms: int) -> pl.Series
             rows = names == series
             known[rows] = released_ms(series, stamps[rows])
         return pl.Series(known).cast(TS)
-    length = DAY_MS if spec.known == "after the day" else length_ms
+    length = {"after the day": DAY_MS, "after interval": length_ms}.get(spec.known, 0)
     return frame["ts"].dt.offset_by(f"{length + spec.delay_ms}ms")
+
+
+def _moments(values: pl.Series, column: Column, file: str) -> pl.Series:
+    """Moments, of which a nullable column may lack some."""
+    if not column.nullable or values.null_count() == 0:
+        return read_moments(values, file)
+    there = values.is_not_null()
+    read = pl.Series(column.name, [None] * len(values), dtype=column.dtype)
+    if there.any():
+        read = read.scatter(there.arg_true(), read_moments(values.filter(there), file))
+    return read
 
 
 def _not_over(table: pl.DataFrame, spec: TableSpec, length_ms: int, now_ms: int) -> pl.Series:
@@ -290,7 +166,7 @@ def validate(
         if column.name not in frame.columns:
             parsed[column.name] = pl.Series(column.name, [None] * frame.height, dtype=column.dtype)
         elif column.kind == "moment":
-            parsed[column.name] = read_moments(frame[column.name], file)
+            parsed[column.name] = _moments(frame[column.name], column, file)
         else:
             parsed[column.name] = read_values(
                 frame[column.name], column.dtype, column.kind, column.nullable, defects
