@@ -1,6 +1,8 @@
 """An import happens wholly or not at all, and doing it twice changes nothing."""
 
 import fcntl
+import hashlib
+import io
 import json
 import os
 from contextlib import contextmanager
@@ -43,7 +45,103 @@ def test_what_is_read_is_what_was_written(lake):
     table = lake.read("spot_bars", venue="binance", symbol="ETHUSDT", interval="1h")
     assert table["close"].to_list() == list(range(100, 130))
     assert (lake.path / "table=spot_bars/venue=binance/symbol=ETHUSDT/interval=1h").is_dir()
-    assert [file.year for file in lake.datasets()[SPOT].files] == [2023, 2024]
+    assert [file.period for file in lake.datasets()[SPOT].files] == ["2023", "2024"]
+
+
+SECONDS = DatasetKey("perp_bars", "binance", "ETHUSDT", "1s")
+
+
+def test_bars_of_a_second_are_kept_by_month_and_only_touched_months_are_written(lake):
+    second = timedelta(seconds=1)
+    january = bars(
+        range(100, 110), start=datetime(2024, 1, 31, 23, 59, 50, tzinfo=UTC), step=second
+    )
+    lake.write({SECONDS: january})
+    february = bars([110, 111], start=datetime(2024, 2, 1, tzinfo=UTC), step=second)
+    before = contents(lake.path)
+    lake.write({SECONDS: february})
+    assert [file.period for file in lake.datasets()[SECONDS].files] == ["2024-01", "2024-02"]
+    after = contents(lake.path)
+    kept = [name for name in before if name.endswith(".parquet")]
+    assert len(kept) == 1
+    assert "month=01" in kept[0]
+    assert after[kept[0]] == before[kept[0]]
+    assert read(lake, SECONDS)["close"].to_list() == list(range(100, 112))
+    later = bars([112], start=datetime(2024, 2, 1, 0, 0, 2, tzinfo=UTC), step=second)
+    lake.write({SECONDS: later})
+    assert read(lake, SECONDS)["close"].to_list() == list(range(100, 113))
+
+
+def test_a_span_is_read_from_its_own_files(lake):
+    start = datetime(2023, 12, 31, 22, tzinfo=UTC)
+    lake.write({SPOT: bars(range(100, 110), start=start)})
+    first = round(start.timestamp() * 1000)
+    hour = 3_600_000
+    span = lake.read_span(SPOT, first + hour, first + 3 * hour)
+    assert span["close"].to_list() == [101, 102]
+    old, new = lake.datasets()[SPOT].files
+    (lake.path / old.path).unlink()
+    assert lake.read_span(SPOT, new.first_ms, new.first_ms + hour)["close"].to_list() == [102]
+    nothing = lake.read_span(SPOT, 0, hour)
+    assert nothing.height == 0
+    assert nothing.columns == lake.read_span(SPOT, new.first_ms, new.last_ms).columns
+    assert lake.read_span(SECONDS, 0, first + 9 * hour).height == 0
+
+
+def test_one_settlement_under_two_stamps_is_refused_across_the_end_of_a_year(lake):
+    midnight = datetime(2024, 1, 1, tzinfo=UTC)
+    before = midnight - timedelta(milliseconds=3)
+    lake.write({FUNDING: settlements([0.0001], start=before)})
+    with pytest.raises(RejectData, match="more than a minute after"):
+        lake.write({FUNDING: settlements([0.0001], start=midnight)})
+
+
+def test_a_lake_of_the_first_version_is_read_and_written(lake):
+    lake.write({SPOT: bars([100, 101]), FUNDING: settlements([0.0001])})
+
+    def as_of_version_one(raw):
+        raw["version"] = 1
+        for dataset in raw["datasets"]:
+            for file in dataset["files"]:
+                file["year"] = int(file.pop("period"))
+
+    table = read(lake)
+    rewritten(lake, as_of_version_one)
+    assert read(lake).equals(table)
+    report = lake.write({SPOT: bars([100, 101, 102])})
+    assert [(f.rows_new, f.rows_unchanged) for f in report.files] == [(1, 2)]
+    assert json.loads((lake.path / "manifest.json").read_text())["version"] == 2
+
+
+def test_a_column_added_to_a_schema_is_empty_in_files_from_before(lake):
+    """Events of an older version have no ``withdrawn_at``; new ones merge with them."""
+    key = DatasetKey("events", "calendar", "ETH", "1d")
+    events = pl.DataFrame(
+        {
+            "ts": [MIDNIGHT + timedelta(days=30)],
+            "name": ["Dencun"],
+            "class": ["network-upgrade"],
+            "announced_at": [MIDNIGHT],
+            "source": ["a blog"],
+        }
+    )
+    lake.write({key: events})
+    file = lake.datasets()[key].files[0]
+    old = pl.read_parquet(lake.path / file.path, hive_partitioning=False).drop("withdrawn_at")
+    buffer = io.BytesIO()
+    old.write_parquet(buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    path = f"{file.path.rpartition('/')[0]}/part-{digest[:16]}.parquet"
+    (lake.path / path).write_bytes(buffer.getvalue())
+
+    def as_written_then(raw):
+        entry(raw)["files"][0] |= {"path": path, "bytes": len(buffer.getvalue()), "sha256": digest}
+
+    rewritten(lake, as_written_then)
+    assert read(lake, key)["withdrawn_at"].to_list() == [None]
+    withdrawn = events.with_columns(pl.lit(MIDNIGHT + timedelta(days=2)).alias("withdrawn_at"))
+    assert lake.write({key: withdrawn}).files[0].rows_merged == 1
+    assert read(lake, key)["withdrawn_at"].to_list() == [MIDNIGHT + timedelta(days=2)]
 
 
 def test_importing_again_changes_no_byte(lake):
@@ -161,7 +259,7 @@ def rewritten(lake, change):
 
 def test_a_lake_of_a_newer_version_is_left_to_that_version(lake):
     lake.write({SPOT: bars([100])})
-    rewritten(lake, lambda raw: raw.update(version=2))
+    rewritten(lake, lambda raw: raw.update(version=3))
     before = contents(lake.path)
     with pytest.raises(FixConfig, match="update counterpoise"):
         lake.datasets()

@@ -5,7 +5,6 @@ refused unless replacement is asked for. The lake does not fetch, and it does no
 (``assemble``).
 """
 
-import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,18 +26,16 @@ from counterpoise.market.manifest import (
     LiveFile,
     Manifest,
     load_manifest,
-    partition,
     remove_orphans,
     save_manifest,
-    sha256,
-    write_durably,
     writing,
 )
 from counterpoise.market.merge import Merged, merge
 from counterpoise.market.parquet_guard import ParquetGuard
+from counterpoise.market.parts import by_period, read_file, store
 from counterpoise.market.schemas import SPECS
 from counterpoise.market.settlement import settlement_interval_h
-from counterpoise.market.tables import validate
+from counterpoise.market.tables import empty, validate
 from counterpoise.units import stamp
 
 Progress = Callable[[int, int, str], None]
@@ -151,6 +148,28 @@ class Lake:
             frame = self._read_entry(fresh)
         return settlement_interval_h(frame, key.interval) if key.table == "funding" else frame
 
+    def read_span(self, key: DatasetKey, first_ms: int, last_ms: int) -> pl.DataFrame:
+        """Rows of one dataset whose ``ts`` lies in [first_ms, last_ms), reading only their files.
+
+        Returns
+        -------
+        DataFrame (N, ...)
+            The stored columns, in time order; N = 0 where the lake holds none of the span.
+
+        Raises
+        ------
+        RejectData
+            When a live file is missing or damaged.
+        """
+        entry = self.datasets().get(key)
+        within = pl.col("ts").dt.epoch("ms").is_between(first_ms, last_ms, "left")
+        frames = [
+            read_file(self.path, key, file).filter(within)
+            for file in (entry.files if entry else ())
+            if file.first_ms < last_ms and file.last_ms >= first_ms
+        ]
+        return pl.concat(frames) if frames else empty(SPECS[key.table])
+
     def absence(self, key: DatasetKey) -> NotEnoughData:
         """Return the error for a dataset that is not here, saying what is."""
         return NotEnoughData(
@@ -159,27 +178,7 @@ class Lake:
         )
 
     def _read_entry(self, entry: DatasetEntry) -> pl.DataFrame:
-        return pl.concat([self._read_file(file) for file in entry.files])
-
-    def _read_file(self, file: LiveFile) -> pl.DataFrame:
-        path = self.path / file.path
-        again = "restore the file, or import its source again into a new lake"
-        try:
-            content = path.read_bytes()
-        except OSError as refused:
-            found = "no file" if isinstance(refused, FileNotFoundError) else refused.strerror
-            raise RejectData(str(path), "whole file", found, "what was written", again) from None
-        if len(content) != file.bytes:
-            found, expected = f"{len(content)} bytes", f"{file.bytes} bytes"
-            raise RejectData(str(path), "whole file", found, expected, again)
-        if sha256(content) != file.sha256:
-            raise RejectData(str(path), "whole file", "other bytes", "what was written", again)
-        try:
-            return pl.read_parquet(content, hive_partitioning=False)
-        except pl.exceptions.PolarsError as broken:
-            raise RejectData(
-                str(path), "whole file", str(broken).splitlines()[0], "readable Parquet", again
-            ) from None
+        return pl.concat([read_file(self.path, entry.key, file) for file in entry.files])
 
     def damaged(self) -> list[tuple[DatasetKey, LiveFile]]:
         """Live files whose content is not what was written."""
@@ -187,7 +186,7 @@ class Lake:
         for key, entry in self.datasets().items():
             for file in entry.files:
                 try:
-                    self._read_file(file)
+                    read_file(self.path, entry.key, file)
                 except RejectData:
                     found.append((key, file))
         return found
@@ -282,7 +281,7 @@ class Lake:
             for item in incoming:
                 stored = tables.get(item.key)
                 if stored is None and item.key in before:
-                    stored = self._read_entry(before[item.key])
+                    stored = self._touched(before[item.key], incoming)
                 merged = merge(stored, item.table, item.key, item.file, replacing=replacing)
                 tables[item.key] = merged.table
                 reports.append(_report(item, merged))
@@ -291,12 +290,25 @@ class Lake:
                 save_manifest(self.path, {})
             after = dict(before)
             for key, table in tables.items():
-                after[key] = self._store(key, table, before.get(key), synthetic)
+                after[key] = store(self.path, key, table, before.get(key), synthetic=synthetic)
             changed = after != before
             if changed:
                 save_manifest(self.path, after)
             remove_orphans(self.path, after)
         return ImportReport(tuple(reports), skipped, changed)
+
+    def _touched(self, entry: DatasetEntry, incoming: list[_Incoming]) -> pl.DataFrame | None:
+        """Stored rows of the periods that new rows fall in; the others stay as they are.
+
+        All of them for funding: settlements are checked across the end of a year.
+        """
+        rows = [item.table for item in incoming if item.key == entry.key]
+        periods = {name for table in rows for name in by_period(entry.key, table)}
+        files = [
+            file for file in entry.files if entry.key.table == "funding" or file.period in periods
+        ]
+        frames = [read_file(self.path, entry.key, file) for file in files]
+        return pl.concat(frames) if frames else None
 
     def _refuse_mixture(self, manifest: Manifest, synthetic: bool) -> None:
         kinds = {entry.synthetic for entry in manifest.values()}
@@ -308,30 +320,6 @@ class Lake:
                 f"a lake of {given} data: the two are never mixed",
                 "name another lake",
             )
-
-    def _store(
-        self, key: DatasetKey, table: pl.DataFrame, old: DatasetEntry | None, synthetic: bool
-    ) -> DatasetEntry:
-        by_year = {file.year: file for file in old.files} if old else {}
-        files = []
-        years = table.with_columns(pl.col("ts").dt.year().alias("_year")).partition_by(
-            "_year", as_dict=True, include_key=False, maintain_order=True
-        )
-        for (year,), part in sorted(years.items()):
-            buffer = io.BytesIO()
-            part.write_parquet(buffer, compression="zstd", statistics=True)
-            data = buffer.getvalue()
-            digest = sha256(data)
-            path = f"{partition(key, int(year))}/part-{digest[:16]}.parquet"
-            stamps = part["ts"].dt.epoch("ms")
-            first, last = int(stamps[0]), int(stamps[-1])
-            file = LiveFile(path, int(year), part.height, first, last, len(data), digest)
-            if by_year.get(file.year) != file or not (self.path / path).exists():
-                (self.path / path).parent.mkdir(parents=True, exist_ok=True)
-                write_durably(self.path / path, data)
-            files.append(file)
-        entry = DatasetEntry(key, synthetic, tuple(files))
-        return entry if old is None else replace(old, files=entry.files)
 
 
 def _refuse_quarrels(incoming: list[_Incoming]) -> None:

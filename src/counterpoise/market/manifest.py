@@ -20,7 +20,7 @@ from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.schemas import SPECS
 from counterpoise.market.tables import interval_ms
 
-VERSION = 1
+VERSION = 2
 FILE = "manifest.json"
 
 
@@ -32,7 +32,8 @@ class LiveFile:
     ----------
     path : str
         Relative to the lake.
-    year : int
+    period : str
+        Year of its rows, or year and month (``2024-05``) where bars are shorter than a minute.
     rows : int
     first_ms, last_ms : int
         First and last ``ts``.
@@ -41,7 +42,7 @@ class LiveFile:
     """
 
     path: str
-    year: int
+    period: str
     rows: int
     first_ms: int
     last_ms: int
@@ -51,7 +52,7 @@ class LiveFile:
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """Live files of one dataset, by year, and whether a generator made them."""
+    """Live files of one dataset, by period, and whether a generator made them."""
 
     key: DatasetKey
     synthetic: bool
@@ -61,12 +62,13 @@ class DatasetEntry:
 Manifest = dict[DatasetKey, DatasetEntry]
 
 
-def partition(key: DatasetKey, year: int) -> str:
-    """Folder of one year of a dataset, relative to the lake."""
+def partition(key: DatasetKey, period: str) -> str:
+    """Folder of one period of a dataset, relative to the lake."""
+    year, _, month = period.partition("-")
     return (
         f"table={key.table}/venue={key.venue}/symbol={key.symbol}/interval={key.interval}/"
         f"year={year}"
-    )
+    ) + (f"/month={month}" if month else "")
 
 
 def load_manifest(root: Path) -> Manifest:
@@ -99,7 +101,7 @@ def load_manifest(root: Path) -> Manifest:
                 f"manifest version {VERSION}",
                 "update counterpoise, or import into a new lake",
             )
-        if version != VERSION:
+        if version not in (1, VERSION):
             raise ValueError(f"version {version!r}")
         entries = [_entry(entry) for entry in raw["datasets"]]
         if len({entry.key for entry in entries}) < len(entries):
@@ -114,7 +116,7 @@ def load_manifest(root: Path) -> Manifest:
 def _entry(raw: dict[str, Any]) -> DatasetEntry:
     """One dataset of the manifest; ValueError for what no import writes."""
     key = DatasetKey(**raw["key"])
-    files = tuple(LiveFile(**file) for file in raw["files"])
+    files = tuple(_live_file(file) for file in raw["files"])
     if key.table not in SPECS or not files:
         raise ValueError(f"{key} of {len(files)} files")
     try:
@@ -122,7 +124,7 @@ def _entry(raw: dict[str, Any]) -> DatasetEntry:
     except FixConfig:
         raise ValueError(f"{key}: interval {key.interval!r}") from None
     for file in files:
-        if file.path != f"{partition(key, file.year)}/part-{file.sha256[:16]}.parquet":
+        if file.path != f"{partition(key, file.period)}/part-{file.sha256[:16]}.parquet":
             raise ValueError(f"a file of {key} at {file.path}")
         if not all(
             isinstance(number, int)
@@ -130,6 +132,13 @@ def _entry(raw: dict[str, Any]) -> DatasetEntry:
         ):
             raise ValueError(f"{file.path} of {file.rows!r} rows")
     return DatasetEntry(key, bool(raw["synthetic"]), files)
+
+
+def _live_file(raw: dict[str, Any]) -> LiveFile:
+    # Version 1 had whole years only, as numbers.
+    if "year" in raw:
+        raw = {"period": str(raw["year"])} | {name: raw[name] for name in raw if name != "year"}
+    return LiveFile(**raw)
 
 
 def _damaged(root: Path, told: str) -> RejectData:

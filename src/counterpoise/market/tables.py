@@ -47,6 +47,12 @@ def interval_ms(interval: str) -> int:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
+def empty(spec: TableSpec) -> pl.DataFrame:
+    """A table of no rows in its stored form."""
+    kinds: dict[str, pl.DataType] = {"ts": TS, "known_at": TS}
+    return pl.DataFrame(schema=kinds | {column.name: column.dtype for column in spec.columns})
+
+
 def refuse_missing_columns(columns: Sequence[str], spec: TableSpec, file: str) -> None:
     """Refuse a table without a column it needs, before any of its rows is read.
 
