@@ -85,6 +85,7 @@ def cut(timeline: Timeline, ticks: int) -> Timeline:
         funding_last=timeline.funding_last[:ticks],
         funding_interval_h=timeline.funding_interval_h[:ticks],
         daily={name: values[:ticks] for name, values in timeline.daily.items()},
+        hourly={name: values[:ticks] for name, values in timeline.hourly.items()},
         suspects=timeline.suspects,
         notes=timeline.notes,
         synthetic=timeline.synthetic,

@@ -132,9 +132,25 @@ def _slow() -> dict[str, pl.Expr]:
     }
 
 
+def _flow() -> dict[str, pl.Expr]:
+    def day_change(name: str) -> pl.Expr:
+        log = pl.col(f"hourly.{name}").log()
+        return log - log.shift(24)
+
+    buys, volume = pl.col("hourly.taker_buy_base"), pl.col("perp.volume")
+    bids, asks = pl.col("hourly.bid_depth_eth"), pl.col("hourly.ask_depth_eth")
+    return {
+        "open_interest_change_24h": day_change("open_interest_eth"),
+        "base_fee_change_24h": day_change("base_fee_mean_wei"),
+        "gas_over_target_1h": pl.col("hourly.gas_used_ratio") - 0.5,
+        "taker_buy_share_24h": buys.rolling_sum(24) / volume.rolling_sum(24),
+        "depth_imbalance_1pct": (bids - asks) / (bids + asks),
+    }
+
+
 def peer(timeline: Timeline) -> dict[str, pl.Expr]:
     """Every feature of the catalog as an expression on :func:`inputs_frame`, in its order."""
-    found = _price() | _carry(timeline) | _slow()
+    found = _price() | _carry(timeline) | _slow() | _flow()
     return {name: found[name] for name in FEATURES}
 
 

@@ -27,4 +27,20 @@ def market(hours: int, *, seed: int = 0, gap_share: float = 0.0) -> Timeline:
         "us_hy_oas_pct": daily(3.2, 0.02),
         "sp500_close": daily(5_100, 0.01),
     }
-    return dataclasses.replace(timeline, daily=timeline.daily | more)
+
+    def hourly(level: float, step: float) -> np.ndarray:
+        return level * np.exp(np.cumsum(step * rng.normal(size=hours)))
+
+    volume = timeline.perp.volume[:, 0]
+    return dataclasses.replace(
+        timeline,
+        daily=timeline.daily | more,
+        hourly={
+            "open_interest_eth": hourly(1.6e6, 0.01),
+            "base_fee_mean_wei": hourly(2e10, 0.2),
+            "gas_used_ratio": rng.uniform(0.3, 0.7, hours),
+            "taker_buy_base": rng.uniform(0.3, 0.7, hours) * volume,
+            "bid_depth_eth": hourly(4e3, 0.1),
+            "ask_depth_eth": hourly(4e3, 0.1),
+        },
+    )

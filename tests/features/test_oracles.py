@@ -210,6 +210,29 @@ def weekday_angle(timeline: Timeline, t: int) -> float:
     return 2 * np.pi * (24 * now.weekday() + now.hour) / 168
 
 
+def day_log_change(name: str) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        values = timeline.hourly[name]
+        return float(np.log(values[t]) - np.log(values[t - 24])) if t >= 24 else np.nan
+
+    return at
+
+
+def taker_share(timeline: Timeline, t: int) -> float:
+    first = max(t - 23, 0)
+    buys = timeline.hourly["taker_buy_base"][first : t + 1]
+    volume = timeline.perp.volume[first : t + 1, 0]
+    both = np.isfinite(buys) & np.isfinite(volume)
+    if not both[-1] or both.sum() < 20:
+        return np.nan
+    return float(buys[both].sum() / volume[both].sum())
+
+
+def depth_imbalance(timeline: Timeline, t: int) -> float:
+    bids, asks = timeline.hourly["bid_depth_eth"][t], timeline.hourly["ask_depth_eth"][t]
+    return float((bids - asks) / (bids + asks))
+
+
 ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "return_1h": scaled_return(1),
     "return_4h": scaled_return(4),
@@ -254,6 +277,11 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "hour_cos": lambda tl, t: np.cos(hour_angle(tl, t)),
     "weekday_sin": lambda tl, t: np.sin(weekday_angle(tl, t)),
     "weekday_cos": lambda tl, t: np.cos(weekday_angle(tl, t)),
+    "open_interest_change_24h": day_log_change("open_interest_eth"),
+    "base_fee_change_24h": day_log_change("base_fee_mean_wei"),
+    "gas_over_target_1h": lambda tl, t: tl.hourly["gas_used_ratio"][t] - 0.5,
+    "taker_buy_share_24h": taker_share,
+    "depth_imbalance_1pct": depth_imbalance,
 }
 
 

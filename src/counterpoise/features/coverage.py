@@ -50,7 +50,7 @@ class Coverage:
 def _reason(name: str, timeline: Timeline) -> str:
     """Why a feature without a value has none."""
     absent = [part for part in raw_inputs(name) if not np.isfinite(column(timeline, part)).any()]
-    series = [part.removeprefix("daily.") for part in absent if part.startswith("daily.")]
+    series = [part.split(".")[1] for part in absent if part.startswith(("daily.", "hourly."))]
     if series:
         return f"the lake holds no {' and no '.join(series)}"
     if any(part.startswith("rule.") for part in absent):

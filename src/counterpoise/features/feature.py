@@ -24,12 +24,13 @@ from counterpoise.registry import Registry
 
 Floats = NDArray[np.float64]
 Update = Callable[[Floats, tuple[Floats, ...], Floats], None]
-Known = Literal["bar close", "settlement", "day's end", "release", "always"]
+Known = Literal["bar close", "settlement", "reading", "day's end", "release", "always"]
 
 #: When the newest input of a feature could first have been had.
 KNOWN_AT: dict[Known, str] = {
     "bar close": "at the close of the hourly bar",
     "settlement": "when the funding rate has been settled",
+    "reading": "when it was read; 5 minutes late for metrics, an hour for gas",
     "day's end": "after its UTC day has ended, as the lake's known_at says",
     "release": "after its release, as the lake's known_at says",
     "always": "by the clock alone",

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.market.asof import Notes, daily_series
+from counterpoise.market.hourly import hourly_series
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
+from counterpoise.market.schemas import SPECS
 from counterpoise.market.settlement import settlement_gaps
 from counterpoise.market.suspects import SUSPECT_SHARE, suspect_extremes, without_strangers
 from counterpoise.market.timeline import Bars, Floats, Suspect, Timeline
@@ -126,6 +128,7 @@ def build_timeline(
         suspects=tuple(suspect for column in columns for suspect in column.suspects),
         notes=tuple(notes.lines),
         synthetic=lake.synthetic,
+        hourly=hourly_series(lake, names[0], sources[0].symbols(), ts_ms),
     )
 
 
@@ -148,6 +151,10 @@ class _Source:
             and base_asset(key.symbol) == base_asset(wanted)
         ]
         return sorted(keys, key=lambda key: (key.symbol != wanted, key))
+
+    def symbols(self) -> set[str]:
+        """Spellings under which the lake holds the market at this venue."""
+        return {key.symbol for table in SPECS for key in self.find(table)}
 
     def bars(self, table: str) -> pl.DataFrame:
         """Hourly bars; refuses when the venue has none."""

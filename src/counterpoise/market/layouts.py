@@ -54,9 +54,11 @@ class DatasetKey:
         return f"{self.table} {self.venue} {self.symbol} {self.interval}"
 
 
-#: Where the network-wide daily tables are kept.
+#: Where the network-wide tables are kept.
 ONCHAIN = DatasetKey("onchain_daily", "ethereum", "ETH", "1d")
 VALIDATORS = DatasetKey("validators_daily", "ethereum", "ETH", "1d")
+GAS = DatasetKey("gas_hourly", "ethereum", "ETH", "1h")
+BLOCKS = DatasetKey("blocks", "ethereum", "ETH", "1h")
 MACRO = DatasetKey("macro_daily", "fred", "US", "1d")
 EVENTS = DatasetKey("events", "calendar", "ETH", "1d")
 

@@ -4,7 +4,7 @@ A timeline is arrays, aligned on one consecutive hourly clock. A missing bar is 
 of the one before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,9 @@ class Timeline:
         Plain sentences on gaps and treatments, for the report.
     synthetic : bool
         True when any table came from the synthetic market.
+    hourly : dict of str to float64 (T,)
+        Open interest, taker flow, book depth and base fee as of t (``market.hourly``), of the first
+        venue; NaN where the lake holds none.
     """
 
     ts_ms: NDArray[np.int64]
@@ -86,3 +89,4 @@ class Timeline:
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...]
     synthetic: bool
+    hourly: dict[str, Floats] = field(default_factory=dict)
