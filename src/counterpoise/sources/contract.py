@@ -53,6 +53,8 @@ class Unit:
         Span of ``ts`` it can hold, half open.
     final : bool
         Nothing will be added to it at the source, so that it is fetched once.
+    checksum : bool
+        The source publishes a SHA-256 of its content, by which a file published anew is noticed.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Unit:
     first_ms: int
     last_ms: int
     final: bool
+    checksum: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,10 @@ class Source(Protocol):
     @property
     def kinds(self) -> Mapping[str, str]:
         """What can be fetched: name and a sentence. The first ones are the default."""
+
+    @property
+    def revises(self) -> bool:
+        """Whether values change after they were published: then the one stored first is kept."""
 
     def now_ms(self) -> int:
         """Return the present by the source's own clock."""

@@ -1,0 +1,377 @@
+"""The engine that fetches from every source: in parallel, resumable, and the same bytes each time.
+
+A unit is downloaded, kept, read, validated and committed; a bad one is set aside with its place and
+the others go on. What a source is, ``contract`` says; how its bytes become rows, the source itself.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import time
+
+import polars as pl
+
+from counterpoise.errors import FixConfig, RejectData, RetryLater
+from counterpoise.market.lake import FileReport, Lake
+from counterpoise.market.layouts import DatasetKey
+from counterpoise.market.manifest import sha256
+from counterpoise.market.schemas import SPECS
+from counterpoise.market.tables import CLOCK_SLACK_MS, validate
+from counterpoise.sources.contract import Request, Source, Unit
+from counterpoise.sources.spool import Spool, Taken, load_ledger, save_ledger
+
+#: Rows that are held before they are committed.
+BATCH_ROWS = 3_000_000
+#: Units in a row that a service must fail before the rest is left for another time.
+GIVE_UP_AFTER = 3
+
+#: Called with (units done, units in all, name).
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A span the source has nothing for."""
+
+    key: DatasetKey
+    first_ms: int
+    last_ms: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A unit that was set aside: where its bytes are, and why."""
+
+    unit: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Later:
+    """A unit that has to be tried again, and why."""
+
+    unit: str
+    reason: str
+
+
+@dataclass
+class Brought:
+    """What a fetch did to one dataset."""
+
+    key: DatasetKey
+    units: int = 0
+    bytes: int = 0
+    rows_new: int = 0
+    rows_merged: int = 0
+    rows_unchanged: int = 0
+    rows_revised: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+
+@dataclass
+class FetchReport:
+    """What a fetch did.
+
+    Attributes
+    ----------
+    source : str
+    now_ms : int
+        The present by the source's clock.
+    skew_ms : int
+        How far this machine's clock is ahead of it.
+    datasets : list of Brought
+    known : int
+        Units the ledger had, which were not asked for again.
+    missing, refused, later : list
+    notes : list of str
+    """
+
+    source: str
+    now_ms: int
+    skew_ms: int
+    datasets: list[Brought] = field(default_factory=list)
+    known: int = 0
+    missing: list[Missing] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    later: list[Later] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A unit whose rows are validated."""
+
+    unit: Unit
+    table: pl.DataFrame
+    digest: str
+    bytes: int
+    notes: tuple[str, ...]
+
+
+def fetch(
+    lake: Lake,
+    name: str,
+    source: Source,
+    request: Request,
+    *,
+    parallel: int,
+    replace: bool = False,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> FetchReport:
+    """Bring what a request asks for into the lake.
+
+    Parameters
+    ----------
+    lake : Lake
+    name : str
+        Of the source.
+    source : Source
+    request : Request
+    parallel : int
+        Downloads at the same time.
+    replace : bool
+        Let fetched values win over stored ones that differ.
+    verify : bool
+        Ask the source for the checksum of every unit the ledger has, and fetch again what was
+        published anew.
+    progress : callable, optional
+
+    Returns
+    -------
+    FetchReport
+        What could not be had is in it; the rest is in the lake.
+
+    Raises
+    ------
+    FixConfig
+        A request, address or lake that cannot be.
+    RetryLater
+        The source does not answer at all, or another process fetches into this lake.
+    """
+    if lake.synthetic:
+        raise FixConfig(
+            "lake",
+            f"{lake.path} (holds synthetic data)",
+            "a lake of real data: the two are never mixed",
+            "name another lake",
+        )
+    spool = Spool(lake.path)
+    with spool.held():
+        now_ms = source.now_ms()
+        report = FetchReport(name, now_ms, round(time() * 1000) - now_ms)
+        if abs(report.skew_ms) > CLOCK_SLACK_MS:
+            side = "ahead of" if report.skew_ms > 0 else "behind"
+            report.notes.append(
+                f"this machine's clock is {abs(report.skew_ms) / 1000:,.0f} s {side} that of "
+                f"{name}; the latter was used. Next: set the clock."
+            )
+        planned = list(source.plan(request, now_ms))
+        spool.forget_tails({unit.name: unit for unit in planned if not unit.final})
+        run = _Run(lake, source, spool, report, load_ledger(lake.path), replace)
+        wanted = run.unknown(planned, verify=verify)
+        with ThreadPoolExecutor(parallel) as pool:
+            try:
+                for done, total, ready in run.ready(wanted, pool, 2 * parallel):
+                    if progress is not None:
+                        progress(done, total, ready.unit.key.table if ready else "")
+                    if ready is not None:
+                        run.take(ready)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        run.commit()
+    return report
+
+
+class _Run:
+    """One fetch under way."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        source: Source,
+        spool: Spool,
+        report: FetchReport,
+        ledger: dict[str, Taken],
+        replace: bool,
+    ) -> None:
+        self.lake, self.source, self.spool, self.report = lake, source, spool, report
+        self.ledger, self.replace = ledger, replace
+        self._held: list[_Ready] = []
+        self._rows = 0
+        self._brought: dict[DatasetKey, Brought] = {}
+
+    def unknown(self, units: Sequence[Unit], *, verify: bool) -> list[Unit]:
+        """Units that have to be fetched: not in the ledger, or published anew."""
+        wanted = []
+        for unit in units:
+            taken = self.ledger.get(unit.name)
+            if taken is None:
+                wanted.append(unit)
+                continue
+            if verify and taken.sha256 is not None:
+                published = self.source.published(unit)
+                if published is not None and published != taken.sha256:
+                    self.report.notes.append(f"{unit.name} was published anew; fetched again")
+                    self.spool.drop(unit)
+                    wanted.append(unit)
+                    continue
+            self.report.known += 1
+        return wanted
+
+    def ready(
+        self, units: Sequence[Unit], pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[tuple[int, int, _Ready | None]]:
+        """Validated units in the order of the plan, with how many are done and how many in all."""
+        waiting = deque(units)
+        under_way: deque[tuple[Unit, Future[_Ready | None]]] = deque()
+        done, total, failed = 0, len(waiting), 0
+        while waiting or under_way:
+            while waiting and len(under_way) < ahead and failed < GIVE_UP_AFTER:
+                unit = waiting.popleft()
+                under_way.append((unit, pool.submit(self._bring, unit)))
+            if not under_way:
+                reason = "not asked for: the source did not answer before"
+                self.report.later += [Later(unit.name, reason) for unit in waiting]
+                return
+            unit, future = under_way.popleft()
+            done += 1
+            found = None
+            try:
+                found = future.result()
+                failed = 0
+            except RetryLater as busy:
+                failed += 1
+                self.report.later.append(Later(unit.name, str(busy)))
+            except RejectData as bad:
+                failed = 0
+                self._refuse(unit, str(bad))
+            else:
+                if found is None:
+                    others = list(self.source.instead(unit))
+                    for other in reversed(self.unknown(others, verify=False)):
+                        waiting.appendleft(other)
+                    total += len(others)
+                    if not others:
+                        self.report.missing.append(
+                            Missing(unit.key, unit.first_ms, unit.last_ms, unit.name)
+                        )
+            yield done, max(total, done), found
+
+    def _bring(self, unit: Unit) -> _Ready | None:
+        """Download, keep, read and validate one unit; runs beside others."""
+        if not self.spool.has(unit):
+            content = self.source.download(unit)
+            if content is None:
+                return None
+            self.spool.put(unit, content)
+        content = self.spool.get(unit)
+        read = self.source.read(unit, content)
+        spec = SPECS[unit.key.table]
+        table = read.table
+        if table.height:
+            table = validate(
+                table, spec, unit.name, interval=unit.key.interval, now_ms=self.report.now_ms
+            )
+            _refuse_outside(table, unit)
+        return _Ready(unit, table, sha256(content), len(content), read.notes)
+
+    def take(self, ready: _Ready) -> None:
+        """Hold a unit until enough rows are held for a commit."""
+        if self._rows + ready.table.height > BATCH_ROWS:
+            self.commit()
+        self._held.append(ready)
+        self._rows += ready.table.height
+
+    def commit(self) -> None:
+        """Write what is held: tables, then the ledger; then forget the downloads."""
+        held, self._held, self._rows = self._held, [], 0
+        by_key: dict[DatasetKey, list[_Ready]] = {}
+        for ready in held:
+            by_key.setdefault(ready.unit.key, []).append(ready)
+        for key, units in by_key.items():
+            if not self._write(key, units):
+                # Something contradicts what is stored: take the units one by one.
+                for one in units:
+                    self._write(key, [one], alone=True)
+
+    def _write(self, key: DatasetKey, units: list[_Ready], *, alone: bool = False) -> bool:
+        full = [one.table for one in units if one.table.height]
+        brought = self._brought.get(key)
+        if brought is None:
+            brought = self._brought[key] = Brought(key)
+            self.report.datasets.append(brought)
+        if full:
+            table = pl.concat(full).sort(SPECS[key.table].key, maintain_order=True)
+            if self.source.revises and not self.replace:
+                table, revised = self._without_revisions(key, table)
+                brought.rows_revised += revised
+            try:
+                if table.height:
+                    written = self.lake.write({key: table}, replace=self.replace)
+                    _count(brought, written.files[0])
+            except RejectData as contradiction:
+                if alone:
+                    self._refuse(units[0].unit, str(contradiction))
+                return False
+        for one in units:
+            brought.units += 1
+            brought.bytes += one.bytes
+            self.report.notes += [f"{one.unit.name}: {note}" for note in one.notes]
+            if one.unit.final:
+                digest = one.digest if one.unit.checksum else None
+                self.ledger[one.unit.name] = Taken(digest, one.table.height)
+        if any(one.unit.final for one in units):
+            save_ledger(self.lake.path, self.ledger)
+        for one in units:
+            self.spool.drop(one.unit)
+            self.spool.release(one.unit)
+        return True
+
+    def _without_revisions(self, key: DatasetKey, table: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """Rows that do not contradict stored ones: what was known first stays."""
+        stamps = table["ts"].dt.epoch("ms")
+        low, high = int(stamps.to_numpy().min()), int(stamps.to_numpy().max())
+        spec = SPECS[key.table]
+        values = [column.name for column in spec.columns if column.name not in spec.key]
+        stored = self.lake.read_span(key, low, high + 1).select(*spec.key, *values)
+        beside = table.join(
+            stored, on=spec.key, how="left", suffix=":stored", maintain_order="left"
+        )
+        differs = pl.any_horizontal(
+            (pl.col(name) != pl.col(f"{name}:stored")).fill_null(False) for name in values
+        )
+        kept = beside.filter(~differs).select(table.columns)
+        return kept, table.height - kept.height
+
+    def _refuse(self, unit: Unit, reason: str) -> None:
+        content = self.spool.get(unit) if self.spool.has(unit) else b""
+        path = self.spool.quarantine(unit, content, reason)
+        self.report.refused.append(Refused(unit.name, str(path), reason))
+
+
+def _refuse_outside(table: pl.DataFrame, unit: Unit) -> None:
+    stamps = table["ts"].dt.epoch("ms")
+    outside = ~stamps.is_between(unit.first_ms, unit.last_ms, "left")
+    if outside.any():
+        row = int(outside.arg_true()[0])
+        raise RejectData(
+            unit.name,
+            f"row {row}, column ts",
+            str(table["ts"][row]),
+            f"a time within the unit's own span ({int(outside.sum())} rows are outside)",
+            "the file is another one: look it up at the source",
+        )
+
+
+def _count(brought: Brought, wrote: FileReport) -> None:
+    brought.rows_new += wrote.rows_new
+    brought.rows_merged += wrote.rows_merged
+    brought.rows_unchanged += wrote.rows_unchanged
+    brought.first_ms = min(wrote.first_ms, brought.first_ms or wrote.first_ms)
+    brought.last_ms = max(wrote.last_ms, brought.last_ms or wrote.last_ms)
