@@ -11,6 +11,7 @@ from typing import Protocol
 import polars as pl
 
 from counterpoise.endpoints import SourceSettings
+from counterpoise.errors import RejectData
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.registry import Registry
 
@@ -81,6 +82,23 @@ class Read:
     notes: tuple[str, ...] = ()
 
 
+class RefusedContent(RejectData):
+    """A download that was refused before it was read; it goes into quarantine as it came.
+
+    Parameters
+    ----------
+    content : bytes
+    file, place, value, expected, next_step
+        As of ``RejectData``.
+    """
+
+    def __init__(
+        self, content: bytes, file: str, place: str, value: object, expected: str, next_step: str
+    ) -> None:
+        super().__init__(file, place, value, expected, next_step)
+        self.content = content
+
+
 class Source(Protocol):
     """One source of data.
 
@@ -90,7 +108,11 @@ class Source(Protocol):
 
     @property
     def kinds(self) -> Mapping[str, str]:
-        """What can be fetched: name and a sentence. The first ones are the default."""
+        """What can be fetched: name and a sentence."""
+
+    @property
+    def default_kinds(self) -> Sequence[str]:
+        """Kinds that are fetched where none are named."""
 
     @property
     def revises(self) -> bool:

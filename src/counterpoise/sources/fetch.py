@@ -18,7 +18,7 @@ from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.manifest import sha256
 from counterpoise.market.schemas import SPECS
 from counterpoise.market.tables import CLOCK_SLACK_MS, validate
-from counterpoise.sources.contract import Request, Source, Unit
+from counterpoise.sources.contract import RefusedContent, Request, Source, Unit
 from counterpoise.sources.spool import Spool, Taken, load_ledger, save_ledger
 
 #: Rows that are held before they are committed.
@@ -250,6 +250,8 @@ class _Run:
                 self.report.later.append(Later(unit.name, str(busy)))
             except RejectData as bad:
                 failed = 0
+                if isinstance(bad, RefusedContent):
+                    self.spool.put(unit, bad.content)
                 self._refuse(unit, str(bad))
             else:
                 if found is None:
