@@ -46,7 +46,8 @@ def _open(lake: Path | None, config: Path | None) -> "Lake":
     return store
 
 
-def _span(first_ms: int, last_ms: int) -> str:
+def span_text(first_ms: int, last_ms: int) -> str:
+    """First and last moment of a span."""
     return f"{stamp(first_ms)} → {stamp(last_ms)}"
 
 
@@ -97,7 +98,7 @@ def import_(
                 one.venue,
                 one.symbol,
                 one.interval,
-                _span(one.first_ms, one.last_ms),
+                span_text(one.first_ms, one.last_ms),
                 f"{one.rows_new:,}",
                 f"{one.rows_merged:,}",
                 f"{one.rows_unchanged:,}",
@@ -147,7 +148,7 @@ def info(lake: LakeOption = None, config: Config = None, json: Json = False) -> 
                 one.venue,
                 one.symbol,
                 one.interval,
-                _span(one.first_ms, one.last_ms),
+                span_text(one.first_ms, one.last_ms),
                 f"{one.rows:,}",
                 "–" if one.expected_rows is None else f"{one.expected_rows:,}",
                 str(one.gaps),
@@ -185,7 +186,7 @@ def check(lake: LakeOption = None, config: Config = None, json: Json = False) ->
                     one.severity,
                     f"{one.table} {one.venue} {one.symbol} {one.interval}",
                     one.kind,
-                    _span(one.first_ms, one.last_ms),
+                    span_text(one.first_ms, one.last_ms),
                     f"{one.rows:,}",
                     one.text,
                     one.treatment,

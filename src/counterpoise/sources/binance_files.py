@@ -300,7 +300,7 @@ def read_metrics(content: bytes, name: str, interval_ms: int) -> Read:
         )
         place = f"row {row}, column create_time"
         raise RejectData(name, place, rows["create_time"][row], expected, _AGAIN)
-    table = rows.select(_METRICS).rename(_METRICS).insert_column(0, grid.alias("ts"))
+    table = rows.select(list(_METRICS)).rename(_METRICS).insert_column(0, grid.alias("ts"))
     return _once_in_order(table, ["ts"])
 
 
@@ -309,6 +309,6 @@ def read_depth(content: bytes, name: str) -> Read:
     columns = ["timestamp", *_DEPTH]
     rows = table_of(unzip(content, name), name, columns, named=True)
     times = _text_times(rows["timestamp"], name)
-    table = rows.select(_DEPTH).rename(_DEPTH).insert_column(0, times)
+    table = rows.select(list(_DEPTH)).rename(_DEPTH).insert_column(0, times)
     table = table.with_columns(pl.col("band_pct").cast(pl.Float64, strict=False))
     return _once_in_order(table, ["ts", "band_pct"])
