@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from counterpoise.market.tables import interval_ms
-from counterpoise.units import DAY_MS, HOUR_MS, from_ms, to_ms
+from counterpoise.units import HOUR_MS, from_ms, to_ms
 from tests.sources.server import Answer, Asked, Server, json_answer, not_there
 
 EIGHT_HOURS = 8 * HOUR_MS
@@ -188,7 +188,7 @@ class Venue:
             return [head, *rows[5:], *rows[:5], rows[7]]
         if kind == "bookDepth":
             rows = [
-                f"{from_ms(at):%Y-%m-%d %H:%M:%S},{band},{500 * abs(band)}.5,{1_500_000 * abs(band)}"
+                f"{from_ms(at):%Y-%m-%d %H:%M:%S},{band},{500 * abs(band)}.5,{1_500 * abs(band)}e3"
                 for at in range(first + 7_000, last, HOUR_MS)
                 for band in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)
             ]

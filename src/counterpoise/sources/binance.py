@@ -21,6 +21,7 @@ from counterpoise.market.manifest import sha256
 from counterpoise.market.tables import interval_ms
 from counterpoise.sources import binance_files as files
 from counterpoise.sources.contract import SOURCES, Read, RefusedContent, Request, Unit
+from counterpoise.sources.pages import on_one_line
 from counterpoise.sources.quote_bars import read_book_ticker
 from counterpoise.sources.trade_bars import read_agg_trades
 from counterpoise.sources.transport import Reply, Transport
@@ -269,7 +270,7 @@ class Binance:
                     "a JSON list",
                     "run again",
                 )
-            lines.append(reply.content.replace(b"\n", b" ").replace(b"\r", b" "))
+            lines.append(on_one_line(reply.content))
             newest = max((_row_ms(row, unit.name) for row in rows), default=begin)
             # Settlements of one stamp may be split by a page: the next one begins at it.
             following = newest if kind.table == "funding" else newest + 1

@@ -5,17 +5,16 @@ What is fetched from where is in ``binance``.
 """
 
 import io
-import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
 
 from counterpoise.errors import RejectData
 from counterpoise.sources.contract import Read
+from counterpoise.sources.pages import documents, rows_of, settlement_times
 from counterpoise.units import MINUTE_MS
 
 #: Uncompressed bytes of the largest file read whole here: a month of minutes is 6 MB.
@@ -185,22 +184,9 @@ def read_klines(content: bytes, name: str, interval_ms: int, *, volumes: bool) -
     return bars_of(rows, name, interval_ms, volumes=volumes)
 
 
-def _pages(content: bytes, name: str) -> Iterator[list[Any]]:
-    """Rows of REST pages, one JSON document a line."""
-    for number, line in enumerate(content.splitlines()):
-        try:
-            page = json.loads(line, parse_float=str)
-        except ValueError:
-            page = None
-        if not isinstance(page, list):
-            shown = line[:60].decode("utf-8", "replace")
-            raise RejectData(name, f"page {number}", shown, "a JSON list of rows", _AGAIN)
-        yield page
-
-
 def read_kline_pages(content: bytes, name: str, interval_ms: int, *, volumes: bool) -> Read:
     """Bars of REST pages."""
-    rows = [row for page in _pages(content, name) for row in page]
+    rows = [row for page in documents(content, name) for row in page]
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(_KLINE):
             raise RejectData(name, f"row {number}", row, f"{len(_KLINE)} values", _AGAIN)
@@ -214,28 +200,12 @@ def read_kline_pages(content: bytes, name: str, interval_ms: int, *, volumes: bo
     return bars_of(frame, name, interval_ms, volumes=volumes)
 
 
-def settled(stamps: pl.Series, name: str) -> pl.Series:
-    """Settlement times without the milliseconds of their bookkeeping.
-
-    Raises
-    ------
-    RejectData
-        A stamp that is not within a second after a whole minute.
-    """
-    late = stamps % MINUTE_MS >= 1_000
-    if late.any():
-        row = int(late.arg_true()[0])
-        place = f"row {row}, column {stamps.name}"
-        raise RejectData(name, place, stamps[row], "a time within 1 s after a minute", _AGAIN)
-    return (stamps - stamps % MINUTE_MS).alias("ts")
-
-
 def read_funding(content: bytes, name: str) -> Read:
     """Settled rates of an archive file of a month."""
     rows = table_of(unzip(content, name), name, _FUNDING, named=False)
     table = pl.DataFrame(
         {
-            "ts": settled(_epochs(rows["calc_time"], name, 0), name),
+            "ts": settlement_times(_epochs(rows["calc_time"], name, 0), name),
             "funding_rate": rows["last_funding_rate"],
             "interval_h": rows["funding_interval_hours"],
         }
@@ -245,17 +215,16 @@ def read_funding(content: bytes, name: str) -> Read:
 
 def read_funding_pages(content: bytes, name: str) -> Read:
     """Settled rates of REST pages; old rows have no mark price."""
-    rows = [row for page in _pages(content, name) for row in page]
     wanted = ("fundingTime", "fundingRate")
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict) or not set(wanted) <= set(row):
-            raise RejectData(name, f"row {number}", row, f"keys {', '.join(wanted)}", _AGAIN)
+    rows = [row for page in documents(content, name) for row in rows_of(page, "", wanted, name)]
     # A page begins at the last stamp of the one before it.
     once = {row["fundingTime"]: row for row in rows}
     times = pl.Series("fundingTime", [str(time) for time in once], dtype=pl.String)
     table = pl.DataFrame(
         {
-            "ts": settled(_epochs(times, name, 0), name) if once else pl.Series([], dtype=pl.Int64),
+            "ts": settlement_times(_epochs(times, name, 0), name)
+            if once
+            else pl.Series([], dtype=pl.Int64),
             "funding_rate": [str(row["fundingRate"]) for row in once.values()],
             "mark_price": [str(row.get("markPrice") or "") for row in once.values()],
         }
