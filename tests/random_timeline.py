@@ -86,6 +86,7 @@ def cut(timeline: Timeline, ticks: int) -> Timeline:
         funding_interval_h=timeline.funding_interval_h[:ticks],
         daily={name: values[:ticks] for name, values in timeline.daily.items()},
         hourly={name: values[:ticks] for name, values in timeline.hourly.items()},
+        events={name: values[:ticks] for name, values in timeline.events.items()},
         suspects=timeline.suspects,
         notes=timeline.notes,
         synthetic=timeline.synthetic,

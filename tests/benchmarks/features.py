@@ -148,9 +148,21 @@ def _flow() -> dict[str, pl.Expr]:
     }
 
 
+def _events() -> dict[str, pl.Expr]:
+    found: dict[str, pl.Expr] = {}
+    for kind in ("upgrade", "regulatory", "macro"):
+        to, since = (pl.col(f"events.hours_{side}_{kind}") for side in ("to", "since"))
+        found |= {
+            f"hours_to_{kind}": to.clip(upper_bound=720),
+            f"hours_since_{kind}": since.clip(upper_bound=720),
+            f"near_{kind}": (pl.min_horizontal(to, since) <= 24).cast(pl.Float64),
+        }
+    return found
+
+
 def peer(timeline: Timeline) -> dict[str, pl.Expr]:
     """Every feature of the catalog as an expression on :func:`inputs_frame`, in its order."""
-    found = _price() | _carry(timeline) | _slow() | _flow()
+    found = _price() | _carry(timeline) | _slow() | _flow() | _events()
     return {name: found[name] for name in FEATURES}
 
 

@@ -43,4 +43,9 @@ def market(hours: int, *, seed: int = 0, gap_share: float = 0.0) -> Timeline:
             "bid_depth_eth": hourly(4e3, 0.1),
             "ask_depth_eth": hourly(4e3, 0.1),
         },
+        events={
+            f"hours_{side}_{kind}": np.abs(np.arange(hours) * way + first) % 900.0
+            for side, way in (("to", -1.0), ("since", 1.0))
+            for kind, first in (("upgrade", 10.0), ("regulatory", 850.0), ("macro", 300.0))
+        },
     )

@@ -233,6 +233,18 @@ def depth_imbalance(timeline: Timeline, t: int) -> float:
     return float((bids - asks) / (bids + asks))
 
 
+def within_a_month(name: str) -> Callable[[Timeline, int], float]:
+    return lambda timeline, t: float(np.clip(timeline.events[name][t], None, 24 * 30))
+
+
+def near(kind: str) -> Callable[[Timeline, int], float]:
+    def at(timeline: Timeline, t: int) -> float:
+        hours = [timeline.events[f"hours_{side}_{kind}"][t] for side in ("to", "since")]
+        return float(any(one <= 24 for one in hours))
+
+    return at
+
+
 ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "return_1h": scaled_return(1),
     "return_4h": scaled_return(4),
@@ -282,6 +294,15 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "gas_over_target_1h": lambda tl, t: tl.hourly["gas_used_ratio"][t] - 0.5,
     "taker_buy_share_24h": taker_share,
     "depth_imbalance_1pct": depth_imbalance,
+    **{
+        name: oracle
+        for kind in ("upgrade", "regulatory", "macro")
+        for name, oracle in (
+            (f"hours_to_{kind}", within_a_month(f"hours_to_{kind}")),
+            (f"hours_since_{kind}", within_a_month(f"hours_since_{kind}")),
+            (f"near_{kind}", near(kind)),
+        )
+    },
 }
 
 

@@ -4,7 +4,7 @@ A new feature is a recursion and its entry in one of the rooms imported here, an
 ``tests/features/test_oracles.py``. Nothing here computes.
 """
 
-from counterpoise.features import price, volatility, carry, slow, flow  # noqa: F401, I001  (this order)
+from counterpoise.features import price, volatility, carry, slow, flow, events  # noqa: F401, I001  (this order)
 from counterpoise.features.feature import FEATURES, KNOWN_AT, SHARED, Feature, Shared
 
 __all__ = ["FEATURES", "KNOWN_AT", "SHARED", "UNAVAILABLE", "Feature", "Shared", "raw_inputs"]
@@ -13,7 +13,6 @@ __all__ = ["FEATURES", "KNOWN_AT", "SHARED", "UNAVAILABLE", "Feature", "Shared",
 UNAVAILABLE = {
     "order-flow imbalance": "needs an order book; the lake holds bars",
     "microprice − mid": "needs an order book; the lake holds bars",
-    "events": "the events table is not on the timeline",
 }
 
 

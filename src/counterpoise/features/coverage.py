@@ -50,6 +50,8 @@ class Coverage:
 def _reason(name: str, timeline: Timeline) -> str:
     """Why a feature without a value has none."""
     absent = [part for part in raw_inputs(name) if not np.isfinite(column(timeline, part)).any()]
+    if any(part.startswith("events.") for part in absent):
+        return "the lake holds no calendar: counterpoise data fetch events"
     series = [part.split(".")[1] for part in absent if part.startswith(("daily.", "hourly."))]
     if series:
         return f"the lake holds no {' and no '.join(series)}"

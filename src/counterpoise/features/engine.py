@@ -88,13 +88,13 @@ def column(timeline: Timeline, name: str) -> Floats:
     name : str
         ``clock_h`` (hours since 1970), ``spot.close`` and the like, ``perp.close`` or
         ``funding_last`` and the like (of the first venue), ``funding_seen`` (see
-        :func:`seen_settlements`), ``daily.vix_close`` and ``hourly.open_interest_eth`` and
-        the like, ``rule.*`` and ``churn.*`` (see ``rules``).
+        :func:`seen_settlements`), ``daily.vix_close``, ``hourly.open_interest_eth``,
+        ``events.hours_to_macro`` and the like, ``rule.*`` and ``churn.*`` (see ``rules``).
 
     Returns
     -------
     float64 (T,)
-        All NaN for a daily or hourly series the lake does not hold.
+        All NaN for a series of ``daily``, ``hourly`` or ``events`` the lake does not hold.
 
     Raises
     ------
@@ -108,8 +108,9 @@ def column(timeline: Timeline, name: str) -> Floats:
         return seen_settlements(timeline)
     if name in RULE_COLUMNS:
         return rule_column(name, timeline.venues[0], timeline.ts_ms)
-    if group in ("daily", "hourly"):
-        held = (timeline.daily if group == "daily" else timeline.hourly).get(part)
+    series = {"daily": timeline.daily, "hourly": timeline.hourly, "events": timeline.events}
+    if group in series:
+        held = series[group].get(part)
         return np.full(len(timeline.ts_ms), np.nan) if held is None else held
     bars = {"spot": timeline.spot, "perp": timeline.perp}.get(group)
     found = getattr(timeline, name, None) if bars is None else getattr(bars, part, None)
@@ -117,8 +118,8 @@ def column(timeline: Timeline, name: str) -> Floats:
         raise FixConfig(
             "input",
             name,
-            "clock_h, funding_seen, or spot.*, perp.*, funding_*, daily.*, hourly.*, rule.*, "
-            "churn.* of the timeline",
+            "clock_h, funding_seen, or spot.*, perp.*, funding_*, daily.*, hourly.*, events.*, "
+            "rule.*, churn.* of the timeline",
             "correct the feature's inputs in the catalog",
         )
     return cast(Floats, found if found.ndim == 1 else found[:, 0])

@@ -24,7 +24,7 @@ from counterpoise.registry import Registry
 
 Floats = NDArray[np.float64]
 Update = Callable[[Floats, tuple[Floats, ...], Floats], None]
-Known = Literal["bar close", "settlement", "reading", "day's end", "release", "always"]
+Known = Literal["bar close", "settlement", "reading", "day's end", "release", "announced", "always"]
 
 #: When the newest input of a feature could first have been had.
 KNOWN_AT: dict[Known, str] = {
@@ -33,6 +33,7 @@ KNOWN_AT: dict[Known, str] = {
     "reading": "when it was read; 5 minutes late for metrics, an hour for gas",
     "day's end": "after its UTC day has ended, as the lake's known_at says",
     "release": "after its release, as the lake's known_at says",
+    "announced": "when the date was announced, as the lake's known_at says",
     "always": "by the clock alone",
 }
 HOURS_PER_YEAR = 8760.0

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.market.asof import Notes, daily_series
+from counterpoise.market.event_clock import event_clock
 from counterpoise.market.hourly import hourly_series
 from counterpoise.market.lake import Lake
-from counterpoise.market.layouts import DatasetKey
+from counterpoise.market.layouts import EVENTS, DatasetKey
 from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
 from counterpoise.market.schemas import SPECS
 from counterpoise.market.settlement import settlement_gaps
@@ -128,6 +129,7 @@ def build_timeline(
         suspects=tuple(suspect for column in columns for suspect in column.suspects),
         notes=tuple(notes.lines),
         synthetic=lake.synthetic,
+        events=event_clock(lake.read_key(EVENTS), ts_ms) if EVENTS in lake.datasets() else {},
         hourly=hourly_series(lake, names[0], sources[0].symbols(), ts_ms),
     )
 

@@ -74,6 +74,9 @@ class Timeline:
     hourly : dict of str to float64 (T,)
         Open interest, taker flow, book depth and base fee as of t (``market.hourly``), of the first
         venue; NaN where the lake holds none.
+    events : dict of str to float64 (T,)
+        Hours to the next and since the last event of each class (``market.event_clock``), infinite
+        where there is none; empty where the lake holds no calendar.
     """
 
     ts_ms: NDArray[np.int64]
@@ -90,3 +93,4 @@ class Timeline:
     notes: tuple[str, ...]
     synthetic: bool
     hourly: dict[str, Floats] = field(default_factory=dict)
+    events: dict[str, Floats] = field(default_factory=dict)
