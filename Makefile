@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The peer of `make bench` lives in an environment of its own.
 PEER := .venv-vectorbt
+ANVIL := .anvil
+ANVIL_VERSION := 1.7.1
 PEER_CONSTRAINTS := tests/benchmarks/constraints-vectorbt.txt
 
 .PHONY: demo test test-long bench lint format clean
@@ -20,13 +22,23 @@ $(PEER)/.installed: $(PEER_CONSTRAINTS) tools/make-venv.sh
 		--constraint $(PEER_CONSTRAINTS) 'vectorbt[rust]'
 	@touch $@
 
+# A real Ethereum node for the tests; without npm they skip and say so.
+$(ANVIL)/.installed: Makefile
+	@if command -v npm >/dev/null 2>&1; then \
+		npm install --silent --no-fund --no-audit --no-save --no-package-lock \
+			--prefix $(ANVIL) '@foundry-rs/anvil@$(ANVIL_VERSION)' && touch $@; \
+	else \
+		echo "npm is not on PATH: tests against an Ethereum node will skip." >&2; \
+		echo "Next: install it (Debian/Ubuntu: apt-get install npm; macOS: brew install node)." >&2; \
+	fi
+
 demo: $(STAMP)
 	$(BIN)/counterpoise demo --out demo-out
 
-test: $(STAMP) lint
+test: $(STAMP) $(ANVIL)/.installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-long: $(STAMP)
+test-long: $(STAMP) $(ANVIL)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 bench: $(STAMP) $(PEER)/.installed
@@ -42,4 +54,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(PEER) demo-out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) $(ANVIL) demo-out .pytest_cache .mypy_cache .ruff_cache

@@ -54,6 +54,7 @@ class EthereumSource(Section):
 
     rpc_url: Url | None = None
     beacon_url: Url | None = None
+    chain_id: Annotated[int, Field(ge=1)] = Field(1, description="1 is the main net")
     requests_per_minute: Budget = 600.0
 
 

@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -141,6 +142,7 @@ class Transport:
             follow_redirects=True,
             headers={"User-Agent": "counterpoise", "Accept-Encoding": "gzip"},
         )
+        weakref.finalize(self, self._client.close)
 
     def get(self, url: str, params: Params | None = None, *, weight: float = 1.0) -> Reply:
         """Ask for a page or a file.
