@@ -159,7 +159,7 @@ def test_a_node_that_stumbles_gives_the_same_rows(node, quick, tmp_path):
         server.fault("/", Fault("truncate"), Fault("close"))
         lake = Lake(tmp_path / "stumbled")
         report = fetch(
-            lake, "ethereum", source(quick, server.url), request("gas", "blocks"), parallel=1
+            lake, "ethereum", source(patient, server.url), request("gas", "blocks"), parallel=1
         )
     assert not report.later
     for key in (GAS, BLOCKS):
