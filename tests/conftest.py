@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from counterpoise.market.lake import Lake
+from counterpoise.market.synthetic import generate
+
 # A property holds or not, however busy the machine is.
 settings.register_profile("counterpoise", deadline=None)
 settings.load_profile("counterpoise")
@@ -20,3 +23,25 @@ def real_data() -> Path:
     if not (REAL_DATA / "MANIFEST.md").exists():
         pytest.skip("no real market data in ../shared/data, nor where ETH_MARKET_DATA points")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def real_lake(real_data, tmp_path_factory):
+    """The real tables in a lake."""
+    lake = Lake(tmp_path_factory.mktemp("real"))
+    lake.import_folder(real_data)
+    return lake
+
+
+@pytest.fixture(scope="session")
+def generated():
+    """Two generated venues over 150 days."""
+    return generate(seed=3, days=150, venues=("binance", "bybit"))
+
+
+@pytest.fixture(scope="session")
+def generated_lake(generated, tmp_path_factory):
+    """The generated tables in a lake."""
+    lake = Lake(tmp_path_factory.mktemp("generated"))
+    lake.write(generated, synthetic=True)
+    return lake

@@ -8,6 +8,7 @@ STREET = (
     "risk",
     "market",
     "sources",
+    "quality",
     "exposure",
     "features",
     "signals",

@@ -87,7 +87,7 @@ def test_every_command_refuses_a_lake_of_a_newer_version(
     capfd: pytest.CaptureFixture[str], command: tuple[str, ...], lake: Path
 ) -> None:
     manifest = lake / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 2'))
+    manifest.write_text(manifest.read_text().replace('"version": 2', '"version": 99'))
     assert "update counterpoise" in told(capfd, 3, *command, "--lake", "lake")
 
 

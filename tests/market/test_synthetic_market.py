@@ -11,12 +11,12 @@ from counterpoise.errors import FixConfig
 from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import MACRO, VALIDATORS, DatasetKey
-from counterpoise.market.quality import check
 from counterpoise.market.releases import us_federal_holidays
 from counterpoise.market.schemas import SPECS
 from counterpoise.market.synthetic import generate
 from counterpoise.market.synthetic_perpetual import average_premium, settlements
 from counterpoise.market.tables import validate
+from counterpoise.quality.check import check
 from counterpoise.units import HOUR_MS, to_ms
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")

@@ -1,4 +1,4 @@
-"""``data import | check | info``: tables into the lake, and what is in it."""
+"""``data import``: tables into the lake."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ from counterpoise.cli.output import (
     print_table,
     progress_bar,
 )
-from counterpoise.errors import NotEnoughData, RejectData
+from counterpoise.errors import NotEnoughData
 from counterpoise.units import stamp
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _lake_path(lake: Path | None, config: Path | None) -> Path:
     return load_settings(config, overrides).lake
 
 
-def _open(lake: Path | None, config: Path | None) -> "Lake":
+def open_lake(lake: Path | None, config: Path | None) -> "Lake":
     """Lake of the settings; refuses one that holds nothing."""
     from counterpoise.market.lake import Lake
 
@@ -117,83 +117,3 @@ def import_(
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
             typer.echo(f"skipped {len(paths)} ({reason}): {', '.join(paths[:3])}{more}")
     typer.echo("The lake changed." if report.changed else "Nothing new; the lake is as it was.")
-
-
-@commands.command()
-def info(lake: LakeOption = None, config: Config = None, json: Json = False) -> None:
-    """List what the lake holds: tables, venues, spans, gaps, duplicates."""
-    from counterpoise.market.quality import info as describe
-
-    found = describe(_open(lake, config))
-    if json:
-        print_json([asdict(one) for one in found])
-        return
-    print_table(
-        [
-            ("table", False),
-            ("venue", False),
-            ("symbol", False),
-            ("interval", False),
-            ("span (UTC)", False),
-            ("rows", True),
-            ("expected", True),
-            ("gaps", True),
-            ("longest", True),
-            ("duplicates", True),
-            ("MB", True),
-        ],
-        [
-            [
-                one.table + (" (synthetic)" if one.synthetic else ""),
-                one.venue,
-                one.symbol,
-                one.interval,
-                span_text(one.first_ms, one.last_ms),
-                f"{one.rows:,}",
-                "–" if one.expected_rows is None else f"{one.expected_rows:,}",
-                str(one.gaps),
-                f"{one.longest_gap_ms / 3_600_000:,.0f} h" if one.gaps else "–",
-                str(one.duplicates),
-                f"{one.bytes / 1e6:.1f}",
-            ]
-            for one in found
-        ],
-    )
-
-
-@commands.command()
-def check(lake: LakeOption = None, config: Config = None, json: Json = False) -> None:
-    """Report what is missing, doubtful or damaged, and how it is treated."""
-    from counterpoise.market.quality import check as inspect
-
-    findings = inspect(_open(lake, config))
-    damaged = any(one.severity == "error" for one in findings)
-    if json:
-        print_json([asdict(one) for one in findings])
-    else:
-        print_table(
-            [
-                ("severity", False),
-                ("dataset", False),
-                ("kind", False),
-                ("span (UTC)", False),
-                ("rows", True),
-                ("what", False),
-                ("treatment", False),
-            ],
-            [
-                [
-                    one.severity,
-                    f"{one.table} {one.venue} {one.symbol} {one.interval}",
-                    one.kind,
-                    span_text(one.first_ms, one.last_ms),
-                    f"{one.rows:,}",
-                    one.text,
-                    one.treatment,
-                ]
-                for one in findings
-            ],
-        )
-        typer.echo(f"{len(findings)} findings.")
-    if damaged:
-        raise typer.Exit(RejectData.exit_code)
