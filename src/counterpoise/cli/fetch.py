@@ -27,7 +27,8 @@ MOST_LINES = 8
 FIRST = "2020-01-01"
 
 
-def _moment(text: str, option: str) -> datetime:
+def moment(text: str, option: str) -> datetime:
+    """Moment of an option, in UTC; refuses what is none."""
     from pydantic import TypeAdapter, ValidationError
 
     from counterpoise.sections import Moment
@@ -84,8 +85,8 @@ def fetch(
     from counterpoise.units import to_ms
 
     settings = load_settings(config, {} if lake is None else {"lake": lake})
-    first_ms = to_ms(_moment(first, "--from"))
-    last_ms = to_ms(_moment(last, "--to")) if last else 1 << 53
+    first_ms = to_ms(moment(first, "--from"))
+    last_ms = to_ms(moment(last, "--to")) if last else 1 << 53
     if first_ms >= last_ms:
         raise FixConfig("--from", first, f"a moment before --to = {last}", "swap or mend the two")
     made = SOURCES[source](settings.sources)

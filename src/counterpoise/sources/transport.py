@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,13 +73,10 @@ class Reply:
     @property
     def date_ms(self) -> int | None:
         """The server's clock as of the reply, to the second; None where it does not say."""
-        try:
-            return to_ms(parsedate_to_datetime(self.headers["date"]))
-        except (KeyError, ValueError):
-            return None
+        return _date_ms(self.headers.get("date", ""))
 
 
-class _Budget:
+class Budget:
     """A bucket of weight that fills steadily; a request waits until its weight is in it."""
 
     def __init__(
@@ -93,6 +91,7 @@ class _Budget:
         self._lock = threading.Lock()
 
     def spend(self, weight: float) -> None:
+        """Wait until the bucket holds a weight, and take it out."""
         with self._lock:
             now = self._monotonic()
             self._held = min(self._size, self._held + (now - self._at) * self._rate)
@@ -135,7 +134,7 @@ class Transport:
         self._setting = setting
         self._secret = secret
         self._sleep = sleep
-        self._budget = _Budget(per_minute, monotonic, sleep)
+        self._budget = Budget(per_minute, monotonic, sleep)
         self._random = random.Random()
         self._client = httpx.Client(
             timeout=settings.timeout_s,
@@ -249,9 +248,16 @@ def _retry_after_s(reply: Reply) -> float | None:
         return max(0.0, float(given))
     except ValueError:
         pass
-    try:
-        until = to_ms(parsedate_to_datetime(given))
-    except ValueError:
+    until = _date_ms(given)
+    if until is None:
         return None
     now = reply.date_ms
     return max(0.0, (until - (now if now is not None else round(time.time() * 1000))) / 1000)
+
+
+def _date_ms(text: str) -> int | None:
+    """Moment of an HTTP date, which is always of Greenwich; None where it is no date."""
+    try:
+        return to_ms(parsedate_to_datetime(text).replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,166 @@
+"""Bring every feed a configuration needs up to now, and say which of them are.
+
+A source that fails is told and does not stop the others.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from counterpoise.config import Settings
+from counterpoise.errors import CounterpoiseError, RejectData, RetryLater
+from counterpoise.market.lake import Lake
+from counterpoise.market.layouts import EVENTS, MACRO
+from counterpoise.market.releases import RELEASES
+from counterpoise.sources.contract import SOURCES, Request, Source
+from counterpoise.sources.fetch import FetchReport, fetch
+from counterpoise.sources.needs import INTERVAL, Feed, feeds
+from counterpoise.units import DAY_MS, stamp
+
+#: Called with (what is fetched, units done, units in all).
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How a feed stands after an update.
+
+    Attributes
+    ----------
+    feed : Feed
+    fresh : bool
+    newest_ms : int or None
+        When the newest row became known; None where the lake has none.
+    rows_new : int
+        That this update brought.
+    reason : str
+        Why it is not fresh, or what is worth knowing; else empty.
+    refused : bool
+        Something of it was set aside.
+    """
+
+    feed: Feed
+    fresh: bool
+    newest_ms: int | None
+    rows_new: int
+    reason: str
+    refused: bool
+
+
+def update(
+    settings: Settings, first_ms: int, now_ms: int, progress: Progress | None = None
+) -> list[Freshness]:
+    """Fetch what is newer than the lake's newest row of each feed, one feed after the other.
+
+    Parameters
+    ----------
+    settings : Settings
+    first_ms : int
+        Where a feed begins that the lake has nothing of.
+    now_ms : int
+        The present by this machine's clock; a source that has a clock of its own uses that.
+    progress : callable, optional
+
+    Raises
+    ------
+    FixConfig
+        A lake that cannot be.
+    """
+    lake = Lake(settings.lake)
+    return list(_updated(settings, lake, first_ms, now_ms, progress))
+
+
+def _updated(
+    settings: Settings, lake: Lake, first_ms: int, now_ms: int, progress: Progress | None
+) -> Iterator[Freshness]:
+    made: dict[str, Source] = {}
+    for feed in feeds(settings, lake):
+        report, reason = None, "" if feed.source else feed.why
+        if feed.source:
+            try:
+                source = made.setdefault(feed.source, SOURCES[feed.source](settings.sources))
+                report = _fetch(settings, lake, feed, source, first_ms, progress)
+            except CounterpoiseError as failed:
+                reason = str(failed)
+        yield _standing(lake, feed, report, reason, now_ms)
+
+
+def _fetch(
+    settings: Settings,
+    lake: Lake,
+    feed: Feed,
+    source: Source,
+    first_ms: int,
+    progress: Progress | None,
+) -> FetchReport:
+    held = lake.datasets().get(feed.key)
+    if held is not None:
+        newest = max(file.last_ms for file in held.files)
+        # A series of the macro table may be months behind another one.
+        first_ms = max(first_ms, newest - 400 * DAY_MS) if feed.key == MACRO else newest
+    told = None
+    if progress is not None:
+        call = progress
+
+        def told(done: int, total: int, _table: str) -> None:
+            call(str(feed.key), done, total)
+
+    interval = feed.key.interval if feed.key.table.endswith("_bars") else INTERVAL
+    kinds = feed.kinds or tuple(source.default_kinds)
+    request = Request(
+        feed.symbol, kinds, interval if interval != "1s" else INTERVAL, first_ms, 1 << 53
+    )
+    return fetch(
+        lake, feed.source, source, request, parallel=settings.sources.parallel, progress=told
+    )
+
+
+def _standing(
+    lake: Lake, feed: Feed, report: FetchReport | None, reason: str, now_ms: int
+) -> Freshness:
+    """Compare a feed's newest row with the clock, and gather why it is not newer."""
+    if report is not None:
+        now_ms = max(report.now_ms, now_ms) if feed.source != "ethereum" else now_ms
+        told = [one.reason for one in report.refused] + [one.reason for one in report.later]
+        reason = told[0] + (f" (and {len(told) - 1} more)" if len(told) > 1 else "") if told else ""
+    rows_new = sum(one.rows_new for one in report.datasets) if report else 0
+    newest = _newest_ms(lake, feed)
+    if newest is None:
+        return Freshness(feed, False, None, rows_new, reason or "nothing was ever fetched", False)
+    fresh = feed.key == EVENTS or now_ms - newest <= feed.fresh_ms
+    if feed.key == MACRO and (late := _late_series(lake, now_ms)):
+        fresh, reason = False, reason or f"no newer release of {', '.join(late)}"
+    if not fresh and not reason:
+        reason = f"the source has nothing after {stamp(newest)}"
+    return Freshness(feed, fresh, newest, rows_new, reason, bool(report and report.refused))
+
+
+def _newest_ms(lake: Lake, feed: Feed) -> int | None:
+    held = lake.datasets().get(feed.key)
+    if held is None:
+        return None
+    last = max(held.files, key=lambda file: file.last_ms)
+    rows = lake.read_span(feed.key, last.last_ms, last.last_ms + 1)
+    return int(rows["known_at"].dt.epoch("ms").to_numpy().max())
+
+
+def _late_series(lake: Lake, now_ms: int) -> list[str]:
+    """Series of the macro table whose newest value is too old to speak."""
+    table = lake.read_key(MACRO)
+    late = []
+    for name, release in RELEASES.items():
+        known = table.filter(pl.col("series") == name)["known_at"].dt.epoch("ms").to_numpy()
+        newest = int(np.max(known)) if len(known) else 0
+        if now_ms - newest > release.stale_days * DAY_MS:
+            late.append(name)
+    return late
+
+
+def exit_code(found: list[Freshness]) -> int:
+    """0 when everything is fresh; else the code of refused data, or of what to try again."""
+    if any(one.refused for one in found):
+        return RejectData.exit_code
+    # What no source brings is told, and no reason to try again.
+    return 0 if all(one.fresh for one in found if one.feed.source) else RetryLater.exit_code
