@@ -177,7 +177,7 @@ class Venue:
             return told(self.spoil(rows))
         if kind.startswith("market/"):
             step = interval_ms(STEPS[query["bar"]])
-            mark = "mark" in kind
+            mark = "mark-price" in kind
             rows = [
                 [str(at), *bar(at, mark)[:4], "1"]
                 if mark
