@@ -80,8 +80,9 @@ def _updated(
         report, reason = None, "" if feed.source else feed.why
         if feed.source:
             try:
-                source = made.setdefault(feed.source, SOURCES[feed.source](settings.sources))
-                report = _fetch(settings, lake, feed, source, first_ms, progress)
+                if feed.source not in made:
+                    made[feed.source] = SOURCES[feed.source](settings.sources)
+                report = _fetch(settings, lake, feed, made[feed.source], first_ms, progress)
             except CounterpoiseError as failed:
                 reason = str(failed)
         yield _standing(lake, feed, report, reason, now_ms)

@@ -1,0 +1,124 @@
+"""One command brings every feed up to now, and one that fails does not stop the others."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from counterpoise.cli import run_command
+from counterpoise.market.lake import Lake
+from counterpoise.market.layouts import DatasetKey
+from counterpoise.units import DAY_MS, HOUR_MS
+from tests.sources.binance_server import Venue, settings_of
+from tests.sources.server import Answer, Server
+
+PERP = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")
+MARKET = ("spot_bars", "perp_bars", "mark_bars", "premium_bars", "funding")
+
+
+@pytest.fixture
+def venue():
+    """Return a venue that is about now and was listed nine days ago."""
+    now = round(time.time() * 1000)
+    return Venue(now_ms=now, first_ms=(now - 9 * DAY_MS) // DAY_MS * DAY_MS)
+
+
+@pytest.fixture
+def closed():
+    """Return a server that answers nothing but 503."""
+    with Server(lambda asked: Answer(503, b"down")) as server:
+        yield server
+
+
+def written(tmp_path, venue_url, fred_url):
+    """Return a settings file that points at the two servers."""
+    file = tmp_path / "counterpoise.toml"
+    fred = json.dumps(fred_url)
+    text = settings_of(venue_url, str(tmp_path / "lake")).replace("attempts = 3", "attempts = 1")
+    file.write_text(f"{text}[sources.fred]\ncsv_url = {fred}\napi_url = {fred}\n")
+    return file
+
+
+def standing(file, capsys, *more):
+    """Run the command; its exit code, and what it says of each dataset."""
+    code = run_command(["update", "--config", str(file), "--json", *more])
+    told = json.loads(capsys.readouterr().out)
+    return code, {one["dataset"].split()[0]: one for one in told}
+
+
+def test_everything_that_answers_is_fresh_and_what_does_not_is_named(
+    tmp_path, capsys, venue, closed
+):
+    with venue.server() as server:
+        file = written(tmp_path, server.url, closed.url)
+        code, first = standing(file, capsys)
+        assert code == 6
+        for table in MARKET:
+            assert first[table]["fresh"], first[table]
+            assert first[table]["rows_new"] > 0
+        assert first["events"]["fresh"]
+        macro = first["macro_daily"]
+        assert not macro["fresh"]
+        assert "status 503" in macro["reason"]
+        assert "sources.fred.csv_url" in macro["reason"]
+        asked = len(server.asked)
+        code, second = standing(file, capsys)
+        assert {second[table]["rows_new"] for table in MARKET} == {0}
+        # A clock, a listing and a tail of each feed: nothing of the past is asked for again.
+        assert len(server.asked) - asked <= 8 * len(MARKET)
+
+
+def test_an_update_goes_on_from_the_newest_row(tmp_path, capsys, venue, closed):
+    with venue.server() as server:
+        file = written(tmp_path, server.url, closed.url)
+        earlier, venue.now_ms = venue.now_ms, venue.now_ms - 3 * DAY_MS
+        standing(file, capsys)
+        venue.now_ms = earlier
+        _, told = standing(file, capsys)
+    lake = Lake(Path(tmp_path / "lake"))
+    stamps = lake.read_key(PERP)["ts"].dt.epoch("ms").to_list()
+    assert stamps == list(range(venue.first_ms, earlier // HOUR_MS * HOUR_MS, HOUR_MS))
+    assert told["perp_bars"]["rows_new"] == 72
+
+
+def test_a_venue_that_stopped_is_not_fresh(tmp_path, capsys, venue, closed):
+    venue.now_ms -= 5 * DAY_MS
+    with venue.server() as server:
+        code, told = standing(written(tmp_path, server.url, closed.url), capsys)
+    assert code == 6
+    assert not told["perp_bars"]["fresh"]
+    assert told["perp_bars"]["reason"].startswith("the source has nothing after 20")
+
+
+def test_the_table_ends_with_what_is_not_fresh(tmp_path, capsys, venue, closed):
+    with venue.server() as server:
+        file = written(tmp_path, server.url, closed.url)
+        assert run_command(["update", "--config", str(file)]) == 6
+    out = capsys.readouterr().out
+    assert "perp_bars binance ETHUSDT 1h" in out
+    assert "NOT FRESH" in out
+    assert "sources.ethereum.beacon_url" in out
+    assert "feeds are not fresh. Next: see the reasons above." in out
+
+
+def test_a_refused_file_is_told_and_exits_as_refused(tmp_path, capsys, venue, closed):
+    with venue.server() as server:
+        name = next(
+            path.rpartition("/")[2]
+            for path in _archive_files(server, tmp_path, capsys, closed)
+            if "-1h-" in path and "klines" in path
+        )
+        venue.checksums[name] = "0" * 64
+        file = written(tmp_path / "again", server.url, closed.url)
+        code, told = standing(file, capsys)
+    assert code == 4
+    assert told["perp_bars"]["refused"] or told["spot_bars"]["refused"]
+
+
+def _archive_files(server, tmp_path, capsys, closed):
+    """Names of the archive's files that an update of an empty lake takes."""
+    (tmp_path / "again").mkdir()
+    (tmp_path / "probe").mkdir()
+    standing(written(tmp_path / "probe", server.url, closed.url), capsys)
+    return [path for path in server.paths() if path.endswith(".zip")]
