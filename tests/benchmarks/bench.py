@@ -5,6 +5,8 @@ is measured and how: docs/benchmarks.md.
 """
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -38,9 +40,20 @@ def features() -> dict[str, Entry]:
     return {name: Entry(**entry) for name, entry in found.items()}
 
 
+def trades() -> dict[str, Entry]:
+    """An archive of trades to bars, on one core, in a process with one thread."""
+    code = "import json; from tests.benchmarks.trades import trades as f; print(json.dumps(f()))"
+    one = {**os.environ, "POLARS_MAX_THREADS": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=one, cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return {name: Entry(**entry) for name, entry in json.loads(told.stdout).items()}
+
+
 GROUPS = {
     "simulation": simulation,
     "features": features,
+    "trades": trades,
     "study": study,
     "help": help_seconds,
 }
