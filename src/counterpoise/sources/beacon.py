@@ -15,7 +15,7 @@ from counterpoise.errors import FixConfig, RejectData
 from counterpoise.market.columns import TS
 from counterpoise.market.layouts import VALIDATORS
 from counterpoise.sources.contract import Read, Unit
-from counterpoise.sources.pages import AGAIN
+from counterpoise.sources.pages import AGAIN, rows_of
 from counterpoise.sources.transport import Reply, Transport
 from counterpoise.units import DAY_MS, from_ms
 
@@ -81,9 +81,8 @@ class Beacon:
         )
         if reply.status in (404, 400):
             return None
-        counts = {
-            str(one["status"]): int(one["count"]) for one in self._checked(reply, unit.name)["data"]
-        }
+        rows = rows_of(self._checked(reply, unit.name), "data", ["status", "count"], unit.name)
+        counts = {str(row["status"]): _whole(row["count"], row["status"], unit) for row in rows}
         epoch = slot // SLOTS_PER_EPOCH
         staked = self._ask(f"/eth/v1alpha1/validators/participation?epoch={epoch}", (404, 400, 501))
         gwei = None
@@ -94,8 +93,8 @@ class Beacon:
         if epoch >= ELECTRA_EPOCH:
             waiting = self._ask(f"/eth/v1/beacon/states/{slot}/pending_deposits", (404, 400, 501))
             if waiting.status == 200:
-                rows = waiting.json(unit.name).get("data", [])
-                deposits = sum(int(row["amount"]) for row in rows)
+                rows = rows_of(waiting.json(unit.name), "data", ["amount"], unit.name)
+                deposits = sum(_whole(row["amount"], "amount", unit) for row in rows)
         return _document(counts, gwei, deposits, epoch, None)
 
     def _head(self, unit: Unit) -> bytes | None:
@@ -103,7 +102,8 @@ class Beacon:
         now_ms = reply.date_ms
         if now_ms is None or not unit.last_ms <= now_ms < unit.last_ms + DAY_MS:
             return None
-        counts = {name: int(count) for name, count in reply.json(unit.name)["data"].items()}
+        told_counts = dict(self._checked(reply, unit.name)["data"])
+        counts = {name: _whole(count, name, unit) for name, count in told_counts.items()}
         epoch = (now_ms // 1000 - self._genesis()) // SLOT_S // SLOTS_PER_EPOCH
         told = self._ask(f"/lighthouse/validator_inclusion/{epoch - 1}/global", (404, 400, 500))
         gwei = None
@@ -157,6 +157,13 @@ class Beacon:
             shown = f"status {reply.status}: {reply.content[:80].decode('utf-8', 'replace')}"
             raise RejectData(name, "whole reply", shown, "an answer of a beacon node", AGAIN)
         return found
+
+
+def _whole(value: Any, name: str, unit: Unit) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise RejectData(unit.name, name, value, "a whole number", AGAIN) from None
 
 
 def _document(

@@ -154,7 +154,12 @@ class Binance:
     def now_ms(self) -> int:
         """Return the time of the venue's clock."""
         reply = self._ask("futures/um", "/fapi/v1/time", {}, 1.0)
-        return int(reply.json("the time of Binance")["serverTime"])
+        what = "the time of Binance"
+        told = reply.json(what)
+        try:
+            return int(told["serverTime"])
+        except (KeyError, TypeError, ValueError):
+            raise _other_shape(what, told, "an object with serverTime in ms") from None
 
     def plan(self, request: Request, now_ms: int) -> list[Unit]:
         """Months, then days, then what is newer than the newest whole day."""
@@ -210,14 +215,15 @@ class Binance:
         kind, step_ms = where.kind, interval_ms(unit.key.interval)
         if where.window:
             if kind.table == "funding":
-                return files.read_funding_pages(content, unit.name)
+                return files.read_funding_pages(content, unit.name, unit.key.symbol)
             return files.read_kline_pages(content, unit.name, step_ms, volumes=kind.volumes)
+        files.refuse_other_symbol(content, unit.name, unit.key.symbol)
         if kind.archive == "aggTrades":
             return read_agg_trades(content, unit.name, unit.first_ms, unit.last_ms)
         if kind.archive == "bookTicker":
             return read_book_ticker(content, unit.name, unit.first_ms, unit.last_ms)
         if kind.archive == "metrics":
-            return files.read_metrics(content, unit.name, step_ms)
+            return files.read_metrics(content, unit.name, step_ms, unit.key.symbol)
         if kind.archive == "bookDepth":
             return files.read_depth(content, unit.name)
         if kind.archive == "fundingRate":
@@ -230,10 +236,16 @@ class Binance:
             self._ask(market, "/api/v3/exchangeInfo", {"symbol": symbol}, 20.0)
             return 0
         reply = self._ask(market, "/fapi/v1/exchangeInfo", {}, 1.0)
-        found = {one["symbol"]: one for one in reply.json("the symbols of Binance")["symbols"]}
+        what = "the symbols of Binance"
+        told = reply.json(what)
+        try:
+            found = {str(one["symbol"]): one.get("onboardDate") for one in told["symbols"]}
+            listed = int(found.get(symbol) or 0)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise _other_shape(what, told, "an object with symbols and when each began") from None
         if symbol not in found:
             raise _unknown_symbol(symbol, list(found))
-        return int(found[symbol].get("onboardDate") or 0) // DAY_MS * DAY_MS
+        return listed // DAY_MS * DAY_MS
 
     def _ask(self, market: Market, path: str, params: dict[str, str | int], weight: float) -> Reply:
         base = self._spot_url if market == "spot" else self._futures_url
@@ -253,7 +265,9 @@ class Binance:
             params["interval"] = unit.key.interval
         lines = []
         begin = unit.first_ms
-        while begin < unit.last_ms:
+        # A page that has the last bar is the last one; when the last settlement is, nobody knows.
+        step = 1 if kind.table == "funding" else interval_ms(unit.key.interval)
+        while begin + step - 1 < unit.last_ms:
             reply = self._ask(
                 kind.market,
                 kind.rest,
@@ -274,7 +288,8 @@ class Binance:
             newest = max((_row_ms(row, unit.name) for row in rows), default=begin)
             # Settlements of one stamp may be split by a page: the next one begins at it.
             following = newest if kind.table == "funding" else newest + 1
-            if len(rows) < limit or following <= begin:
+            # A page shorter than asked for is no end: a mirror may give fewer rows at a time.
+            if not rows or following <= begin:
                 break
             begin = following
         return b"\n".join(lines)
@@ -411,10 +426,20 @@ def _units(
 def _row_ms(row: Any, name: str) -> int:
     try:
         return int(row["fundingTime"] if isinstance(row, dict) else row[0])
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         raise RejectData(
             name, "a row of a page", row, "a row that begins with its time", "run again"
         ) from None
+
+
+def _other_shape(what: str, told: object, expected: str) -> RejectData:
+    return RejectData(
+        what,
+        "whole reply",
+        str(told)[:60],
+        expected,
+        "look at the addresses under sources.binance: one may be another service",
+    )
 
 
 def _refusal(reply: Reply, url: str, symbol: str) -> Exception:

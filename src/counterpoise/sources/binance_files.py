@@ -7,14 +7,15 @@ What is fetched from where is in ``binance``.
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
 from counterpoise.errors import RejectData
 from counterpoise.sources.contract import Read
 from counterpoise.sources.pages import documents, rows_of, settlement_times
+from counterpoise.sources.zipped_rows import BROKEN, only_file
 from counterpoise.units import MINUTE_MS
 
 #: Uncompressed bytes of the largest file read whole here: a month of minutes is 6 MB.
@@ -69,16 +70,26 @@ def unzip(content: bytes, name: str, most: int = MOST_BYTES) -> bytes:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if len(members) != 1 or not members[0].filename.endswith(".csv"):
-                held = ", ".join(member.filename for member in members[:3]) or "nothing"
-                raise RejectData(name, "whole zip", held, "one .csv file", _AGAIN)
-            if members[0].file_size > most:
-                size = f"{members[0].file_size:,} bytes"
-                raise RejectData(name, members[0].filename, size, f"at most {most:,}", _AGAIN)
-            return archive.read(members[0])
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as broken:
+            return archive.read(only_file(archive, name, most))
+    except BROKEN as broken:
         raise RejectData(name, "whole zip", str(broken), "a zip of one file", _AGAIN) from None
+
+
+def refuse_other_symbol(content: bytes, name: str, symbol: str) -> None:
+    """Refuse a zip whose file is of another symbol; the archive names both alike.
+
+    Raises
+    ------
+    RejectData
+        Of another symbol, or no zip of one file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            held = only_file(archive, name, 1 << 62).filename
+    except BROKEN as broken:
+        raise RejectData(name, "whole zip", str(broken), "a zip of one file", _AGAIN) from None
+    if not held.rpartition("/")[2].startswith(f"{symbol}-"):
+        raise RejectData(name, "name of the file in the zip", held, f"a file of {symbol}", _AGAIN)
 
 
 def table_of(text: bytes, name: str, columns: Sequence[str], *, named: bool) -> pl.DataFrame:
@@ -186,7 +197,10 @@ def read_klines(content: bytes, name: str, interval_ms: int, *, volumes: bool) -
 
 def read_kline_pages(content: bytes, name: str, interval_ms: int, *, volumes: bool) -> Read:
     """Bars of REST pages."""
-    rows = [row for page in documents(content, name) for row in page]
+    pages = list(documents(content, name))
+    if not all(isinstance(page, list) for page in pages):
+        raise RejectData(name, "page", str(pages)[:80], "a list of rows", _AGAIN)
+    rows = [row for page in pages for row in page]
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(_KLINE):
             raise RejectData(name, f"row {number}", row, f"{len(_KLINE)} values", _AGAIN)
@@ -213,13 +227,19 @@ def read_funding(content: bytes, name: str) -> Read:
     return Read(table)
 
 
-def read_funding_pages(content: bytes, name: str) -> Read:
+def read_funding_pages(content: bytes, name: str, symbol: str) -> Read:
     """Settled rates of REST pages; old rows have no mark price."""
-    wanted = ("fundingTime", "fundingRate")
+    wanted = ("fundingTime", "fundingRate", "symbol")
     rows = [row for page in documents(content, name) for row in rows_of(page, "", wanted, name)]
-    # A page begins at the last stamp of the one before it.
-    once = {row["fundingTime"]: row for row in rows}
-    times = pl.Series("fundingTime", [str(time) for time in once], dtype=pl.String)
+    once: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(rows):
+        if row["symbol"] != symbol:
+            raise RejectData(name, f"row {number}, symbol", row["symbol"], symbol, _AGAIN)
+        # A page begins at the last stamp of the one before it.
+        if once.setdefault(str(row["fundingTime"]), row) != row:
+            expected = f"what another row of {row['fundingTime']} says"
+            raise RejectData(name, f"row {number}", str(row)[:80], expected, _AGAIN)
+    times = pl.Series("fundingTime", list(once), dtype=pl.String)
     table = pl.DataFrame(
         {
             "ts": settlement_times(_epochs(times, name, 0), name)
@@ -255,10 +275,14 @@ def _once_in_order(table: pl.DataFrame, key: list[str]) -> Read:
     return Read(ordered, tuple(notes))
 
 
-def read_metrics(content: bytes, name: str, interval_ms: int) -> Read:
+def read_metrics(content: bytes, name: str, interval_ms: int, symbol: str) -> Read:
     """Open interest and ratios of an archive file of a day: unsorted, with repeated rows."""
-    columns = ["create_time", *_METRICS]
+    columns = ["create_time", "symbol", *_METRICS]
     rows = table_of(unzip(content, name), name, columns, named=True)
+    other = rows["symbol"].ne_missing(symbol)
+    if other.any():
+        row = int(other.arg_true()[0])
+        raise RejectData(name, f"row {row}, column symbol", rows["symbol"][row], symbol, _AGAIN)
     times = _text_times(rows["create_time"], name)
     grid = (times + interval_ms // 2) // interval_ms * interval_ms
     off = (times - grid).abs() > METRICS_JITTER_MS

@@ -221,6 +221,8 @@ class _Run:
                     self.spool.drop(unit)
                     wanted.append(unit)
                     continue
+            # A run that was killed right after it wrote the ledger left its download behind.
+            self.spool.drop(unit)
             self.report.known += 1
         return wanted
 
@@ -244,6 +246,7 @@ class _Run:
             found = None
             try:
                 found = future.result()
+                others = list(self.source.instead(unit)) if found is None else []
                 failed = 0
             except RetryLater as busy:
                 failed += 1
@@ -254,15 +257,13 @@ class _Run:
                     self.spool.put(unit, bad.content)
                 self._refuse(unit, str(bad))
             else:
-                if found is None:
-                    others = list(self.source.instead(unit))
-                    for other in reversed(self.unknown(others, verify=False)):
-                        waiting.appendleft(other)
-                    total += len(others)
-                    if not others:
-                        self.report.missing.append(
-                            Missing(unit.key, unit.first_ms, unit.last_ms, unit.name)
-                        )
+                for other in reversed(self.unknown(others, verify=False)):
+                    waiting.appendleft(other)
+                total += len(others)
+                if found is None and not others:
+                    self.report.missing.append(
+                        Missing(unit.key, unit.first_ms, unit.last_ms, unit.name)
+                    )
             yield done, max(total, done), found
 
     def _bring(self, unit: Unit) -> _Ready | None:

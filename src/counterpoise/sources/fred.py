@@ -46,6 +46,8 @@ IDS = {
 }
 #: A release of a day in New York is surely public when the next day but one begins in UTC.
 RELEASE_DAY_MS = 2 * DAY_MS
+#: A first vintage so much later than the release is the beginning of the archive.
+ARCHIVE_LATER_MS = 60 * DAY_MS
 #: Rows ALFRED gives at once.
 LIMIT = 100_000
 
@@ -185,7 +187,12 @@ def _read_first_releases(content: bytes, name: str, unit: str) -> pl.DataFrame:
             found.append((at, str(row["value"]), out + RELEASE_DAY_MS))
     about = np.array([at for at, _, _ in found], np.int64)
     # A vintage is the day FRED had it; the rule of lags is never later than it is safe to be.
-    known = np.maximum(released_ms(name, about), np.array([out for _, _, out in found], np.int64))
+    rule = released_ms(name, about)
+    vintage = np.array([out for _, _, out in found], np.int64)
+    known = np.maximum(rule, vintage)
+    if RELEASES[name].cadence == "business-daily":
+        # Prices of a market are not revised: such a late vintage is when ALFRED began to keep it.
+        known = np.where(vintage - rule > ARCHIVE_LATER_MS, rule, known)
     table = pl.DataFrame(
         {"ts": about, "series": [name] * len(found), "value": [value for _, value, _ in found]},
         schema={"ts": pl.Int64, "series": pl.String, "value": pl.String},

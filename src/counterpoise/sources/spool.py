@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from counterpoise.errors import RejectData, RetryLater
 from counterpoise.market.manifest import unusable, write_durably
@@ -69,6 +70,9 @@ class Spool:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            # Somebody who ended just now has removed it between the two.
+            raise busy from None
         except OSError as refused:
             raise unusable(self.lake, refused) from None
         try:
@@ -79,9 +83,12 @@ class Spool:
             # A fetch that just ended has removed the folder this lock is on.
             if os.fstat(lock).st_nlink == 0:
                 raise busy
-            yield
+            try:
+                yield
+            finally:
+                # Only who holds the lock: folders of a fetch under way may be empty for a while.
+                self._tidy()
         finally:
-            self._tidy()
             for path in made:
                 with suppress(OSError):
                     path.rmdir()
@@ -158,7 +165,7 @@ def load_ledger(lake: Path) -> dict[str, Taken]:
     path = lake / LEDGER
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): Taken(**entry) for name, entry in raw["units"].items()}
+        return {name: _taken(entry) for name, entry in raw["units"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
@@ -169,6 +176,13 @@ def load_ledger(lake: Path) -> dict[str, Taken]:
             "the ledger that the last fetch wrote",
             "remove the file: everything is then fetched again and compared with the lake",
         ) from None
+
+
+def _taken(entry: dict[str, Any]) -> Taken:
+    taken = Taken(**entry)
+    if type(taken.rows) is not int or not isinstance(taken.sha256, str | None):
+        raise ValueError(f"an entry {entry}")
+    return taken
 
 
 def save_ledger(lake: Path, units: Mapping[str, Taken]) -> None:

@@ -167,12 +167,14 @@ class Transport:
 
     def shown(self, url: str) -> str:
         """A URL as messages may show it."""
-        parts = urlsplit(url)
-        return (
-            f"{parts.scheme}://{parts.hostname or ''}"
-            if self._secret
-            else url.split("?", maxsplit=1)[0]
-        )
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError:
+            return f"{url.partition(':')[0]}://…"
+        if self._secret:
+            return f"{parts.scheme}://{host}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def _patiently(
         self, method: str, url: str, params: dict[str, str | int], body: Any, weight: float
@@ -183,7 +185,7 @@ class Transport:
             asked_wait = None
             try:
                 reply = self._once(method, url, params, body)
-            except httpx.InvalidURL:
+            except (httpx.InvalidURL, UnicodeError):
                 told = "an address that cannot be"
                 break
             except httpx.RequestError as failed:

@@ -5,6 +5,7 @@ is in ``trade_bars`` and ``quote_bars``.
 """
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,11 +26,44 @@ MOST_BYTES = 64 << 30
 #: Decimals that quantities are counted in; the venues use at most 8.
 DECIMALS = 8
 
+#: What reading a zip of random bytes may raise, by what of it is damaged.
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OSError)
+
 _AGAIN = "fetch it again; if it stays so, the file is damaged at the source"
 _COMMA, _NEWLINE, _RETURN, _POINT, _ZERO = 44, 10, 13, 46, 48
 #: 10^0 to 10^18: an integer below 2^53 over one of them up to 10^22 is correctly rounded.
 _TENS = np.array([10**n for n in range(19)], dtype=np.int64)
 _TENS_F = np.array([10.0**n for n in range(19)])
+
+
+def only_file(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
+    """Return the one CSV file of a zip of an archive.
+
+    Parameters
+    ----------
+    archive : ZipFile
+    name : str
+        Of the unit, for messages.
+    most : int
+        Largest size it may have uncompressed.
+
+    Raises
+    ------
+    RejectData
+        Several files, another one, one beyond ``most``, or one compressed as no archive does it.
+    """
+    members = archive.infolist()
+    if len(members) != 1 or not members[0].filename.endswith(".csv"):
+        held = ", ".join(member.filename for member in members[:3]) or "nothing"
+        raise RejectData(name, "whole zip", held, "one .csv file", _AGAIN)
+    (member,) = members
+    if member.file_size > most:
+        size = f"{member.file_size:,} bytes"
+        raise RejectData(name, member.filename, size, f"at most {most:,}", _AGAIN)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        method = f"compression method {member.compress_type}"
+        raise RejectData(name, member.filename, method, "a deflated file", _AGAIN)
+    return member
 
 
 def whole_lines(content: bytes, name: str, header: str) -> Iterator[Bytes]:
@@ -55,19 +89,12 @@ def whole_lines(content: bytes, name: str, header: str) -> Iterator[Bytes]:
         No zip, a damaged or truncated one, several files, another header, or no row.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if len(members) != 1 or not members[0].filename.endswith(".csv"):
-                held = ", ".join(member.filename for member in members[:3]) or "nothing"
-                raise RejectData(name, "whole zip", held, "one .csv file", _AGAIN)
-            size = members[0].file_size
-            if size > MOST_BYTES:
-                raise RejectData(
-                    name, members[0].filename, f"{size:,} bytes", f"at most {MOST_BYTES:,}", _AGAIN
-                )
-            with archive.open(members[0]) as stream:
-                yield from _pieces(stream, name, header)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as broken:
+        with (
+            zipfile.ZipFile(io.BytesIO(content)) as archive,
+            archive.open(only_file(archive, name, MOST_BYTES)) as stream,
+        ):
+            yield from _pieces(stream, name, header)
+    except BROKEN as broken:
         raise RejectData(name, "whole zip", str(broken), "a zip of one file", _AGAIN) from None
 
 

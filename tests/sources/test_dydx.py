@@ -1,0 +1,289 @@
+"""dYdX's indexer: newest first, in pages of any size, and nothing is lost between them."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from counterpoise.endpoints import DydxSource, SourceSettings
+from counterpoise.errors import FixConfig, RejectData
+from counterpoise.market.lake import Lake
+from counterpoise.market.layouts import DatasetKey
+from counterpoise.sources.contract import Request, Unit
+from counterpoise.sources.dydx import RESOLUTIONS, Dydx
+from counterpoise.sources.fetch import fetch
+from counterpoise.units import DAY_MS, HOUR_MS, from_ms, to_ms
+from tests.sources.server import Answer, Server, json_answer
+
+START = to_ms(datetime(2024, 2, 1, tzinfo=UTC))
+NOW = START + 3 * DAY_MS + 40 * 60_000
+CANDLES = DatasetKey("perp_bars", "dydx", "ETH-USD", "1h")
+FUNDING = DatasetKey("funding", "dydx", "ETH-USD", "1h")
+SECONDS = DatasetKey("perp_bars", "dydx", "ETH-USD", "1s")
+
+
+def iso(at):
+    """Return a moment as the indexer writes it."""
+    return from_ms(at).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+
+
+def trade_at(number, at):
+    """Return a trade; the taker sells every third time."""
+    return {
+        "id": f"{number:012x}",
+        "side": "SELL" if number % 3 == 0 else "BUY",
+        "size": f"{number % 5 + 1}.5",
+        "price": f"{3000 + number % 17}",
+        "type": "LIMIT",
+        "createdAt": iso(at),
+        "createdAtHeight": str(at // 1000),
+    }
+
+
+class Indexer:
+    """Speaks the indexer's format, newest first.
+
+    Attributes
+    ----------
+    page_rows : int
+        Rows a page at most, whatever is asked for.
+    times : list of int
+        When each trade was, ascending.
+    quiet : set of int
+        Hours without a candle.
+    """
+
+    def __init__(self, times=(), page_rows=1000):
+        self.page_rows, self.times, self.quiet = page_rows, sorted(times), set()
+        self.stuck = False
+
+    def answer(self, asked):
+        """Answer one request."""
+        kind, query = asked.path.removeprefix("/v4/"), asked.query
+        most = min(int(query.get("limit", 1000)), self.page_rows)
+        if kind == "time":
+            return json_answer({"iso": iso(NOW), "epoch": NOW / 1000})
+        if kind == "perpetualMarkets":
+            known = {"ETH-USD": {}} if query["ticker"] == "ETH-USD" else {}
+            return json_answer({"markets": known})
+        if kind.startswith("candles"):
+            first, last = (to_ms(datetime.fromisoformat(query[k])) for k in ("fromISO", "toISO"))
+            every = range(START, NOW, HOUR_MS)
+            hours = [at for at in every if first <= at < last and at not in self.quiet]
+            return json_answer({"candles": [self.candle(at) for at in hours[::-1][:most]]})
+        if kind.startswith("historicalFunding"):
+            last = to_ms(datetime.fromisoformat(query["effectiveBeforeOrAt"]))
+            stamps = [at + at // HOUR_MS % 3 * 400 for at in range(START, NOW, HOUR_MS)]
+            due = [at for at in stamps if at <= last][::-1][:most]
+            rows = [
+                {"ticker": "ETH-USD", "rate": self.rate(at), "price": "3000.5"}
+                | {"effectiveAt": iso(at), "effectiveAtHeight": "1"}
+                for at in due
+            ]
+            return json_answer({"historicalFunding": rows})
+        last = NOW if self.stuck else to_ms(datetime.fromisoformat(query["createdBeforeOrAt"]))
+        numbered = [(n, at) for n, at in enumerate(self.times) if at <= last][::-1][:most]
+        return json_answer({"trades": [trade_at(n, at) for n, at in numbered]})
+
+    def candle(self, at):
+        """Return the candle of an hour."""
+        base = 3000 + at // HOUR_MS % 89
+        return {
+            "startedAt": iso(at),
+            "ticker": "ETH-USD",
+            "resolution": "1HOUR",
+            "low": str(base - 3),
+            "high": str(base + 4),
+            "open": str(base),
+            "close": str(base + 1),
+            "baseTokenVolume": "12.5",
+            "usdVolume": "37500",
+            "trades": 7,
+            "startingOpenInterest": "381.7",
+        }
+
+    @staticmethod
+    def rate(at):
+        """Return the rate of an hour."""
+        return f"{(at // HOUR_MS % 7 - 2) * 1e-6:.9f}"
+
+
+def source(url):
+    """Return the source at an address."""
+    mine = DydxSource(indexer_url=url, requests_per_minute=100_000)
+    return Dydx(SourceSettings(attempts=2, timeout_s=2.0, dydx=mine))
+
+
+def request(*kinds, symbol="ETH-USD", interval="1h", first=START, last=1 << 53):
+    """Return a request."""
+    return Request(symbol, kinds, interval, first, last)
+
+
+def test_candles_and_funding_arrive_in_order_and_once(tmp_path):
+    indexer, lake = Indexer(page_rows=10), Lake(tmp_path)
+    indexer.quiet = {START + 30 * HOUR_MS, START + 31 * HOUR_MS}
+    with Server(indexer.answer) as server:
+        for _ in range(2):
+            report = fetch(
+                lake, "dydx", source(server.url), request("klines", "funding"), parallel=2
+            )
+            assert not report.refused
+    hours = [at for at in range(START, NOW - HOUR_MS, HOUR_MS) if at not in indexer.quiet]
+    bars = lake.read_key(CANDLES)
+    assert bars["ts"].dt.epoch("ms").to_list() == hours
+    assert bars["close"].to_list() == [float(indexer.candle(at)["close"]) for at in hours]
+    assert set(bars["trades"]) == {7}
+    funding = lake.read_key(FUNDING)
+    due = list(range(START, NOW, HOUR_MS))
+    assert funding["ts"].dt.epoch("ms").to_list() == due
+    rates = [float(indexer.rate(at)) for at in due]
+    assert funding["funding_rate"].to_list() == pytest.approx(rates)
+    assert set(funding["interval_h"]) == {1.0}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    steps=st.lists(st.sampled_from([0, 0, 0, 1, 7, 400, 3_600_000]), min_size=1, max_size=60),
+    page_rows=st.integers(8, 30),
+)
+def test_trades_are_the_same_whatever_a_page_holds(steps, page_rows):
+    times = [START + int(at) for at in np.minimum(np.cumsum(steps), DAY_MS - 1)]
+    # A moment with more trades than a page holds is refused, and is another test.
+    if max(times.count(at) for at in times) >= page_rows:
+        return
+    bars = []
+    for rows in (1000, page_rows):
+        with Server(Indexer(times, rows).answer) as server:
+            one = source(server.url)
+            (unit,) = one.plan(request("trades", last=START + DAY_MS), NOW)
+            bars.append(one.read(unit, one.download(unit)).table)
+    assert bars[0].equals(bars[1])
+    # Against the trades themselves.
+    trades = pl.DataFrame(
+        [
+            {"s": at // 1000 * 1000, "p": 3000.0 + n % 17, "q": n % 5 + 1.5, "buy": n % 3 != 0}
+            for n, at in enumerate(times)
+        ]
+    )
+    expected = trades.group_by("s", maintain_order=True).agg(
+        o=pl.col("p").first(),
+        h=pl.col("p").max(),
+        l=pl.col("p").min(),
+        c=pl.col("p").last(),
+        v=pl.col("q").sum(),
+        b=pl.col("q").filter("buy").sum(),
+        n=pl.len(),
+    )
+    got = bars[0].select("ts", "open", "high", "low", "close", "volume", "taker_buy_base", "trades")
+    assert got["ts"].cast(pl.Int64).to_list() == expected["s"].to_list()
+    for ours, theirs in zip(got.columns[1:], "ohlcvbn", strict=True):
+        assert got[ours].to_list() == pytest.approx(expected[theirs].to_list()), ours
+
+
+def test_more_trades_of_one_moment_than_a_page_holds_are_refused(tmp_path):
+    indexer = Indexer([START + 5] * 1200 + [START + 4])
+    with Server(indexer.answer) as server:
+        report = fetch(
+            Lake(tmp_path),
+            "dydx",
+            source(server.url),
+            request("trades", last=START + DAY_MS),
+            parallel=1,
+        )
+    (refused,) = report.refused
+    assert "more rows share one moment than a page holds" in refused.reason
+
+
+def test_a_page_that_repeats_itself_ends(tmp_path):
+    indexer = Indexer([START + n * 1000 for n in range(20)], page_rows=5)
+    indexer.stuck = True
+    with Server(indexer.answer) as server:
+        one = source(server.url)
+        (unit,) = one.plan(request("trades", last=START + DAY_MS), NOW)
+        one.download(unit)
+        assert len(server.asked) < 10
+
+
+def test_a_market_or_interval_it_does_not_have_is_refused():
+    with Server(Indexer().answer) as server:
+        with pytest.raises(FixConfig, match="symbol = 'DOGE-USD'"):
+            source(server.url).plan(request("klines", symbol="DOGE-USD"), NOW)
+        with pytest.raises(FixConfig, match="interval = '7m'"):
+            source(server.url).plan(request("klines", interval="7m"), NOW)
+
+
+def spoilt(page, row, **change):
+    """Return a page with a row changed."""
+    rows = [dict(one) for one in page]
+    rows[row] |= change
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "change", "told"),
+    [
+        ("klines", "candles", {"resolution": "1MIN"}, "resolution"),
+        ("klines", "candles", {"startedAt": "2024-02-01 00:00"}, "a time"),
+        ("klines", "candles", {"close": "NaN"}, "close"),
+        ("klines", "candles", {"high": "1"}, "high"),
+        ("klines", "candles", {"startedAt": iso(START + 1234)}, "ts"),
+        ("funding", "historicalFunding", {"rate": "one"}, "funding_rate"),
+        ("funding", "historicalFunding", {"effectiveAt": None}, "a time"),
+        ("trades", "trades", {"price": "-1"}, "price"),
+        ("trades", "trades", {"side": "BOTH"}, "side"),
+        ("trades", "trades", {"size": None}, "size"),
+    ],
+)
+def test_a_malformed_row_is_set_aside_with_its_place(tmp_path, kind, field, change, told):
+    indexer, lake = Indexer([START + n * 1000 for n in range(9)]), Lake(tmp_path)
+    span = request(kind, last=START + 12 * HOUR_MS)
+    with Server(indexer.answer) as server:
+
+        def spoil(asked):
+            reply = indexer.answer(asked)
+            page = json.loads(reply.content)
+            if field in page and len(page[field]) > 2:
+                page[field] = spoilt(page[field], 2, **change)
+            return json_answer(page)
+
+        server.answer = spoil
+        report = fetch(lake, "dydx", source(server.url), span, parallel=1)
+        assert [told in one.reason for one in report.refused] == [True], report.refused
+        assert not lake.datasets()
+        server.answer = indexer.answer
+        assert not fetch(lake, "dydx", source(server.url), span, parallel=1).refused
+
+
+def test_what_is_no_page_is_refused():
+    with Server(Indexer().answer) as server:
+        one = source(server.url)
+        (unit, *_) = one.plan(request("klines"), NOW)
+        for answer in (Answer(200, b"<html>"), json_answer({"rows": []}), Answer(403, b"no")):
+            server.fault("/v4/candles", answer)
+            with pytest.raises(RejectData, match=r"dydx/klines/ETH-USD/1h/"):
+                one.download(unit)
+
+
+def test_the_examples_of_the_protocol_are_read(real_data):
+    folder = real_data / "protocol" / "dydx_v4"
+    one = source("http://127.0.0.1:1")
+
+    def read(name, key, first, kind):
+        page = json.loads((folder / name).read_text())["result"]
+        unit = Unit(f"dydx/{kind}/BTC-USD/x", key, first, first + DAY_MS, final=True)
+        return page, one.read(unit, json.dumps(page).encode()).table
+
+    day = to_ms(datetime(2025, 12, 8, tzinfo=UTC))
+    minutes = DatasetKey("perp_bars", "dydx", "BTC-USD", "1m")
+    page, table = read("http_get_candles.json", minutes, day, "klines")
+    assert RESOLUTIONS["1m"] == page["candles"][0]["resolution"]
+    assert table.height == len(page["candles"])
+    page, table = read("http_get_historical_funding.json", FUNDING, day, "funding")
+    inside = [row for row in page["historicalFunding"] if row["effectiveAt"] >= "2025-12-08"]
+    assert table.height == len(inside)
+    page, table = read("http_get_trades.json", SECONDS, day, "trades")
+    assert table["trades"].sum() == len(page["trades"])
