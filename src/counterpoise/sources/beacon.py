@@ -15,7 +15,7 @@ from counterpoise.errors import FixConfig, RejectData
 from counterpoise.market.columns import TS
 from counterpoise.market.layouts import VALIDATORS
 from counterpoise.sources.contract import Read, Unit
-from counterpoise.sources.pages import AGAIN, rows_of
+from counterpoise.sources.pages import AGAIN, field_of, moment_ms, rows_of
 from counterpoise.sources.transport import Reply, Transport
 from counterpoise.units import DAY_MS, from_ms
 
@@ -51,7 +51,8 @@ class Beacon:
 
     def plan(self, first_ms: int, last_ms: int) -> list[Unit]:
         """One unit a day, from genesis to the last day that is over."""
-        version = str(self._data("/eth/v1/node/version")["version"])
+        path = "/eth/v1/node/version"
+        version = str(field_of(self._data(path), "version", path))
         self._flavour = version.partition("/")[0].lower()
         if self._flavour not in ("prysm", "lighthouse"):
             raise FixConfig(
@@ -82,19 +83,21 @@ class Beacon:
         if reply.status in (404, 400):
             return None
         rows = rows_of(self._checked(reply, unit.name), "data", ["status", "count"], unit.name)
-        counts = {str(row["status"]): _whole(row["count"], row["status"], unit) for row in rows}
+        counts = {
+            str(row["status"]): _whole(row["count"], row["status"], unit.name) for row in rows
+        }
         epoch = slot // SLOTS_PER_EPOCH
         staked = self._ask(f"/eth/v1alpha1/validators/participation?epoch={epoch}", (404, 400, 501))
         gwei = None
         if staked.status == 200:
-            told = staked.json(unit.name).get("participation", {})
-            gwei = told.get("currentEpochActiveGwei")
+            told = staked.json(unit.name)
+            gwei = _optional(told, ("participation", "currentEpochActiveGwei"), unit.name)
         deposits = None
         if epoch >= ELECTRA_EPOCH:
             waiting = self._ask(f"/eth/v1/beacon/states/{slot}/pending_deposits", (404, 400, 501))
             if waiting.status == 200:
                 rows = rows_of(waiting.json(unit.name), "data", ["amount"], unit.name)
-                deposits = sum(_whole(row["amount"], "amount", unit) for row in rows)
+                deposits = sum(_whole(row["amount"], "amount", unit.name) for row in rows)
         return _document(counts, gwei, deposits, epoch, None)
 
     def _head(self, unit: Unit) -> bytes | None:
@@ -102,13 +105,15 @@ class Beacon:
         now_ms = reply.date_ms
         if now_ms is None or not unit.last_ms <= now_ms < unit.last_ms + DAY_MS:
             return None
-        told_counts = dict(self._checked(reply, unit.name)["data"])
-        counts = {name: _whole(count, name, unit) for name, count in told_counts.items()}
+        told_counts = self._checked(reply, unit.name)["data"]
+        if not isinstance(told_counts, dict):
+            raise RejectData(unit.name, "data", str(told_counts)[:80], "counts by status", AGAIN)
+        counts = {name: _whole(count, name, unit.name) for name, count in told_counts.items()}
         epoch = (now_ms // 1000 - self._genesis()) // SLOT_S // SLOTS_PER_EPOCH
         told = self._ask(f"/lighthouse/validator_inclusion/{epoch - 1}/global", (404, 400, 500))
         gwei = None
         if told.status == 200:
-            gwei = told.json(unit.name).get("data", {}).get("current_epoch_active_gwei")
+            gwei = _optional(told.json(unit.name), ("data", "current_epoch_active_gwei"), unit.name)
         return _document(counts, gwei, None, epoch, now_ms)
 
     def read(self, unit: Unit, content: bytes) -> Read:
@@ -121,7 +126,7 @@ class Beacon:
         row: dict[str, Any] = {
             "ts": unit.first_ms,
             "active_validators": float(sum(counts[name] for name in _ACTIVE)),
-            "staked_eth": None if told["gwei"] is None else int(told["gwei"]) / GWEI_PER_ETH,
+            "staked_eth": None if told["gwei"] is None else told["gwei"] / GWEI_PER_ETH,
         }
         if told["epoch"] < ELECTRA_EPOCH:
             row["entry_queue_eth"] = float(VALIDATOR_ETH * counts[_WAITING])
@@ -139,7 +144,10 @@ class Beacon:
 
     def _genesis(self) -> int:
         if self._genesis_s is None:
-            self._genesis_s = int(self._data("/eth/v1/beacon/genesis")["genesis_time"])
+            path = "/eth/v1/beacon/genesis"
+            told = field_of(self._data(path), "genesis_time", path)
+            self._genesis_s = _whole(told, "genesis_time", path)
+            moment_ms(self._genesis_s * 1000, "genesis_time", path)
         return self._genesis_s
 
     def _ask(self, path: str, answers: tuple[int, ...] = ()) -> Reply:
@@ -159,15 +167,24 @@ class Beacon:
         return found
 
 
-def _whole(value: Any, name: str, unit: Unit) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise RejectData(unit.name, name, value, "a whole number", AGAIN) from None
+def _whole(value: Any, place: str, name: str) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise RejectData(name, place, value, "a whole number", AGAIN)
+    return int(text)
+
+
+def _optional(told: Any, fields: tuple[str, str], name: str) -> int | None:
+    """Whole number in an object in an object; None where the node does not tell it."""
+    for field in fields:
+        if not isinstance(told, dict | None):
+            raise RejectData(name, "reply", str(told)[:80], f"an object with {field}", AGAIN)
+        told = None if told is None else told.get(field)
+    return None if told is None else _whole(told, fields[1], name)
 
 
 def _document(
-    counts: dict[str, int], gwei: Any, deposits: int | None, epoch: int, read_ms: int | None
+    counts: dict[str, int], gwei: int | None, deposits: int | None, epoch: int, read_ms: int | None
 ) -> bytes:
     found = {"counts": counts, "gwei": gwei, "deposits": deposits}
     return json.dumps(found | {"epoch": epoch, "read_ms": read_ms}, sort_keys=True).encode()

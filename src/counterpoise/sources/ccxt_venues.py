@@ -25,12 +25,14 @@ from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
 from counterpoise.market.tables import interval_ms
 from counterpoise.sources.contract import SOURCES, Read, Request, Unit
-from counterpoise.sources.pages import AGAIN, settlement_times, windows
+from counterpoise.sources.pages import AGAIN, moment_ms, settlement_times, windows
 from counterpoise.sources.transport import FIRST_WAIT_S, LONGEST_WAIT_S, Budget
 from counterpoise.units import DAY_MS, HOUR_MS, stamp
 
 #: What older rows are not revised after.
 SETTLED_AFTER_MS = HOUR_MS
+#: What ccxt stumbles over when a reply is not what it expects.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class _Venue:
         Has bars of the mark price.
     newest_first : bool
         Which end of a window a full page holds.
+    rows : tuple of str
+        Keys under which a reply has its rows.
     """
 
     name: str
@@ -62,12 +66,13 @@ class _Venue:
     funding_page: int
     marked: bool
     newest_first: bool
+    rows: tuple[str, ...]
 
 
 VENUES = (
-    _Venue("bybit", "USDT", "USDT", "linear", "8h", 1000, 200, marked=True, newest_first=True),
-    _Venue("okx", "USDT", "USDT", "swap", "8h", 100, 100, marked=True, newest_first=True),
-    _Venue("hyperliquid", "USDC", "USD", "swap", "1h", 500, 500, marked=False, newest_first=False),
+    _Venue("bybit", "USDT", "USDT", "linear", "8h", 1000, 200, True, True, ("result", "list")),
+    _Venue("okx", "USDT", "USDT", "swap", "8h", 100, 100, True, True, ("data",)),
+    _Venue("hyperliquid", "USDC", "USD", "swap", "1h", 500, 500, False, False, ()),
 )
 
 _KINDS = {
@@ -109,12 +114,16 @@ class CcxtVenue:
         self._client = getattr(ccxt, venue.name)(
             {
                 "enableRateLimit": False,
+                "enableLastJsonResponse": True,
                 "timeout": round(settings.timeout_s * 1000),
                 "options": {"fetchMarkets": {"types": [venue.markets]}, "fetchCurrencies": False},
             }
         )
         self._client.number = str
         self._client.has["fetchCurrencies"] = False
+        # They would drop rows whose time or market ccxt cannot read; here such rows are refused.
+        self._client.filter_by_since_limit = _every_row
+        self._client.filter_by_symbol_since_limit = _every_row
         if mine.url is not None:
             self._client.urls["api"] = _at(mine.url, self._client.urls["api"])
         self._budget = Budget(mine.requests_per_minute, time.monotonic, time.sleep)
@@ -126,7 +135,7 @@ class CcxtVenue:
 
     def now_ms(self) -> int:
         """Return the time of the venue's clock."""
-        return int(self._ask(self._client.fetch_time))
+        return moment_ms(self._ask(self._client.fetch_time), "time", self._venue.name)
 
     def plan(self, request: Request, now_ms: int) -> list[Unit]:
         """Windows of some pages on a fixed grid, from the listing of the market on."""
@@ -134,6 +143,8 @@ class CcxtVenue:
         base = base_asset(request.symbol)
         name = f"{base}/{venue.quote}:{venue.quote}"
         markets = self._ask(self._client.load_markets)
+        if not markets:
+            raise RejectData(venue.name, "markets", "none", "its perpetuals", AGAIN)
         if name not in markets:
             raise FixConfig(
                 "symbol",
@@ -148,6 +159,9 @@ class CcxtVenue:
         first = max(request.first_ms, listed_ms)
         units: list[Unit] = []
         for kind in request.kinds:
+            if kind not in self.kinds:
+                listed = ", ".join(self.kinds)
+                raise FixConfig("kinds", kind, f"some of {listed}", "choose among them")
             table, interval = {
                 "klines": ("perp_bars", request.interval),
                 "mark": ("mark_bars", request.interval),
@@ -174,33 +188,56 @@ class CcxtVenue:
         """Rows of a window as ccxt gives them, one a line and page after page."""
         venue, kind = self._venue, unit.name.split("/")[1]
         name = f"{base_asset(unit.key.symbol)}/{venue.quote}:{venue.quote}"
-        first, last = unit.first_ms, unit.last_ms - 1
+        step, first, until = interval_ms(unit.key.interval), unit.first_ms, unit.last_ms - 1
         if kind == "funding":
-            last += SETTLEMENT_JITTER_MS
-        page = venue.funding_page if kind == "funding" else venue.bars_page
+            # Settlements are never closer than an hour; their stamps may be late.
+            step, until = HOUR_MS, until + SETTLEMENT_JITTER_MS
         kept: dict[str, int] = {}
-        while first <= last:
-            rows = self._ask(partial(self._page, kind, name, unit.key.interval, first, last, page))
-            fresh = {line: at for line, at in map(_line, rows) if line not in kept}
-            kept |= fresh
-            if not fresh or len(rows) < page:
+        # A page shorter than asked for is no end: a mirror may give fewer rows at a time.
+        while first <= until and first < unit.last_ms:
+            rows = self._ask(partial(self._page, kind, name, unit, first, until))
+            stamps = [_stamp(row, "a row of a page", unit.name) for row in rows]
+            fresh = {
+                json.dumps(row, sort_keys=True): at
+                for row, at in zip(rows, stamps, strict=True)
+                if first <= at <= until
+            }
+            if not fresh:
+                if any(at > until if venue.newest_first else at < first for at in stamps):
+                    seen = f"{len(stamps)} rows, none between {stamp(first)} and {stamp(until)}"
+                    raise RejectData(unit.name, "page", seen, "rows not seen before", AGAIN)
                 break
+            kept |= fresh
             if venue.newest_first:
-                last = min(fresh.values()) - 1
+                until = min(fresh.values()) // step * step - 1
             else:
-                first = max(fresh.values()) + 1
+                first = max(fresh.values()) // step * step + step
         return "\n".join(kept).encode()
 
-    def _page(
-        self, kind: str, name: str, interval: str, first: int, last: int, limit: int
-    ) -> list[Any]:
-        until = last + 1 if self._venue.name == "okx" else last
+    def _page(self, kind: str, name: str, unit: Unit, first: int, until: int) -> list[Any]:
+        """Rows of one page, none left out."""
+        client, venue = self._client, self._venue
+        # OKX excludes the bound, and names that of settlements as its own interface does.
+        bound = until + 1 if venue.name == "okx" else until
         if kind == "funding":
-            # OKX names the older bound as its own interface does.
-            bound = {"after": until} if self._venue.name == "okx" else {"until": until}
-            return list(self._client.fetch_funding_rate_history(name, first, limit, bound))
-        more = {"price": "mark"} if kind == "mark" else {}
-        return list(self._client.fetch_ohlcv(name, interval, first, limit, {"until": until} | more))
+            word = "after" if venue.name == "okx" else "until"
+            found = client.fetch_funding_rate_history(
+                name, first, venue.funding_page, {word: bound}
+            )
+        else:
+            more = {"until": bound} | ({"price": "mark"} if kind == "mark" else {})
+            found = client.fetch_ohlcv(name, unit.key.interval, first, venue.bars_page, more)
+        told = client.last_json_response
+        for key in venue.rows:
+            told = told.get(key) if isinstance(told, dict) else None
+        if not isinstance(told, list):
+            # ccxt takes an answer of another shape, a web page say, for one without rows.
+            shown = str(client.last_http_response)[:60]
+            raise RejectData(unit.name, "whole reply", shown, "a list of rows", AGAIN)
+        for row in found:
+            if isinstance(row, dict) and row.get("symbol") != name:
+                raise RejectData(unit.name, "a row's market", row.get("symbol"), name, AGAIN)
+        return list(found)
 
     def instead(self, unit: Unit) -> Sequence[Unit]:
         """Nothing: the interface is all there is."""
@@ -259,21 +296,22 @@ class CcxtVenue:
                 ) from None
             except self._ccxt.NetworkError as failed:
                 told = _told(failed)
-            except (self._ccxt.BaseError, TypeError, ValueError, KeyError) as refused:
+            except (self._ccxt.BaseError, *_MALFORMED) as refused:
                 raise RejectData(name, "whole reply", _told(refused), "rows", AGAIN) from None
             if attempt + 1 < self._attempts:
                 wait = FIRST_WAIT_S * 2**attempt * random.uniform(0.75, 1.25)
                 time.sleep(min(wait, LONGEST_WAIT_S))
+        tries = f"{self._attempts} {'try' if self._attempts == 1 else 'tries'}"
         raise RetryLater(
-            f"{name}: {told} ({self._attempts} tries). Next: run this again later, or check the "
-            f"network and sources.{name}.url."
+            f"{name}: {told} ({tries}). Next: run this again later, or check the network and "
+            f"sources.{name}.url."
         )
 
 
 def _at(url: str, known: Any) -> Any:
     """Addresses with another scheme and host, however they are nested."""
     if isinstance(known, str):
-        return re.sub(r"^https?://[^/]+", url, known)
+        return re.sub(r"^https?://[^/]+", lambda _: url, known)
     return {name: _at(url, address) for name, address in known.items()}
 
 
@@ -282,9 +320,8 @@ def _told(failed: Exception) -> str:
     return printable(" ".join(str(failed).split()), most=160)
 
 
-def _line(row: Any) -> tuple[str, int]:
-    at = row["timestamp"] if isinstance(row, dict) else row[0]
-    return json.dumps(row, sort_keys=True), int(at)
+def _every_row(rows: Any, *_: Any, **__: Any) -> list[Any]:
+    return list(rows)
 
 
 def _parsed(line: bytes, place: str, name: str) -> Any:
@@ -296,10 +333,8 @@ def _parsed(line: bytes, place: str, name: str) -> Any:
 
 
 def _stamp(row: Any, place: str, name: str) -> int:
-    at = row.get("timestamp") if isinstance(row, dict) else row[0] if row else None
-    if not isinstance(at, int):
-        raise RejectData(name, place, str(row)[:80], "a row with its time in ms", AGAIN)
-    return at
+    at = row.get("timestamp") if isinstance(row, dict) else row[0]
+    return moment_ms(at, f"{place}: the time of {str(row)[:80]}", name)
 
 
 def _text(row: Any, column: str, at: int, name: str) -> str:

@@ -19,7 +19,15 @@ from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
 from counterpoise.market.tables import interval_ms
 from counterpoise.sources.contract import SOURCES, Read, Request, Unit
-from counterpoise.sources.pages import AGAIN, documents, on_one_line, rows_of, windows
+from counterpoise.sources.pages import (
+    AGAIN,
+    documents,
+    field_of,
+    moment_ms,
+    on_one_line,
+    rows_of,
+    windows,
+)
 from counterpoise.sources.trade_bars import bars_of_trades
 from counterpoise.sources.transport import Reply, Transport
 from counterpoise.units import DAY_MS, HOUR_MS, from_ms, to_ms
@@ -74,17 +82,19 @@ class Dydx:
 
     def now_ms(self) -> int:
         """Return the time of the indexer's clock."""
-        told = self._ask("/v4/time", {}).json("the time of dYdX")
-        return round(float(told["epoch"]) * 1000)
+        what = "the time of dYdX"
+        told = field_of(self._ask("/v4/time", {}).json(what), "epoch", what)
+        try:
+            return moment_ms(float(told) * 1000, "epoch", what)
+        except (TypeError, ValueError):
+            raise RejectData(what, "epoch", told, "seconds since 1970", AGAIN) from None
 
     def plan(self, request: Request, now_ms: int) -> list[Unit]:
         """Windows of a thousand bars or settlements, or a day of trades, on a fixed grid."""
         ticker = f"{base_asset(request.symbol)}-USD"
-        known = self._ask("/v4/perpetualMarkets", {"ticker": ticker})
-        markets = (
-            known.json("the markets of dYdX").get("markets", {}) if known.status == 200 else {}
-        )
-        if ticker not in markets:
+        known, what = self._ask("/v4/perpetualMarkets", {"ticker": ticker}), "the markets of dYdX"
+        markets = field_of(known.json(what), "markets", what) if known.status == 200 else {}
+        if not isinstance(markets, dict) or ticker not in markets:
             raise FixConfig(
                 "symbol",
                 request.symbol,
@@ -96,6 +106,9 @@ class Dydx:
             raise FixConfig("interval", request.interval, f"one of {listed}", "choose one of them")
         units: list[Unit] = []
         for kind in request.kinds:
+            if kind not in self.kinds:
+                listed = ", ".join(self.kinds)
+                raise FixConfig("kinds", kind, f"some of {listed}", "choose among them")
             table, interval = {
                 "klines": ("perp_bars", request.interval),
                 "funding": ("funding", "1h"),
@@ -125,6 +138,8 @@ class Dydx:
         }[kind]
         lines: list[bytes] = []
         seen: set[str] = set()
+        # An indexer may give fewer rows at a time than it is asked for.
+        fullest = 1
         until = unit.last_ms + (SETTLEMENT_JITTER_MS if kind == "funding" else 0)
         while True:
             reply = self._ask(path, self._query(kind, unit, until))
@@ -136,7 +151,11 @@ class Dydx:
             if not identities - seen:
                 # Nothing new: the end, or a page that only repeats what is known.
                 oldest = min((_ms(row[stamp], unit.name) for row in rows), default=0)
-                if oldest > unit.first_ms and len(rows) >= LIMIT:
+                full = len(rows) >= LIMIT
+                if not full and oldest > unit.first_ms and len(rows) >= fullest:
+                    before = self._ask(path, self._query(kind, unit, oldest - 1)).json(unit.name)
+                    full = bool(rows_of(before, field, [stamp], unit.name))
+                if oldest > unit.first_ms and full:
                     raise RejectData(
                         unit.name,
                         f"page up to {from_ms(until).isoformat()}",
@@ -146,6 +165,7 @@ class Dydx:
                     )
                 return b"\n".join(lines)
             seen |= identities
+            fullest = max(fullest, len(rows))
             lines.append(on_one_line(reply.content))
             oldest = min(_ms(row[stamp], unit.name) for row in rows)
             if oldest < unit.first_ms:
@@ -190,7 +210,7 @@ class Dydx:
                 if row["resolution"] != RESOLUTIONS[unit.key.interval]:
                     expected = RESOLUTIONS[unit.key.interval]
                     raise RejectData(unit.name, "resolution", row["resolution"], expected, AGAIN)
-                rows[_ms(row["startedAt"], unit.name)] = row
+                _keep(rows, _ms(row["startedAt"], unit.name), row, unit.name)
         ordered = _within(rows, unit)
         columns = {
             ours: [str(rows[at][theirs]) for at in ordered] for theirs, ours in _CANDLE.items()
@@ -205,7 +225,7 @@ class Dydx:
                 at = _ms(row["effectiveAt"], unit.name)
                 # Booked by the first block after the hour; a halted chain books later.
                 late = at % HOUR_MS
-                rows[at - late if late <= SETTLEMENT_JITTER_MS else at] = row
+                _keep(rows, at - late if late <= SETTLEMENT_JITTER_MS else at, row, unit.name)
         ordered = _within(rows, unit)
         table = {
             "ts": ordered,
@@ -252,6 +272,13 @@ def _ms(text: object, name: str) -> int:
     except ValueError:
         expected = "a moment such as 2024-01-31T08:00:00.000Z"
         raise RejectData(name, "a time", text, expected, AGAIN) from None
+
+
+def _keep(rows: dict[int, dict[str, Any]], at: int, row: dict[str, Any], name: str) -> None:
+    """Keep a row, which may come again, as it was, on the page after."""
+    if rows.setdefault(at, row) != row:
+        expected = f"what another row of {from_ms(at).isoformat()} says"
+        raise RejectData(name, "a row of a page", str(row)[:80], expected, AGAIN)
 
 
 def _within(rows: Mapping[int, Any], unit: Unit) -> list[int]:

@@ -17,6 +17,8 @@ from counterpoise.sources.contract import Unit
 from counterpoise.units import HOUR_MS, MINUTE_MS, from_ms
 
 AGAIN = "fetch it again; if it stays so, the service has changed or is damaged"
+#: Beginning of the year 3000, which no time of a market is after.
+END_MS = 32_503_680_000_000
 
 
 def on_one_line(content: bytes) -> bytes:
@@ -60,6 +62,36 @@ def rows_of(page: Any, key: str, wanted: Sequence[str], name: str) -> list[dict[
             expected = f"fields {', '.join(wanted)}"
             raise RejectData(name, f"row {number} of a page", str(row)[:80], expected, AGAIN)
     return rows
+
+
+def field_of(told: Any, field: str, name: str) -> Any:
+    """Value of a field of an object.
+
+    Raises
+    ------
+    RejectData
+        When it is no object, or has no such field.
+    """
+    if not isinstance(told, dict) or field not in told:
+        raise RejectData(name, "reply", str(told)[:80], f"an object with {field}", AGAIN)
+    return told[field]
+
+
+def moment_ms(value: Any, place: str, name: str) -> int:
+    """A time in milliseconds that a service gave, as a number or as text.
+
+    Raises
+    ------
+    RejectData
+        When it is none, or of no year that can be.
+    """
+    try:
+        at = round(float(value))
+    except (TypeError, ValueError, OverflowError):
+        at = -1
+    if isinstance(value, bool) or not 0 <= at < END_MS:
+        raise RejectData(name, place, value, "a time in ms since 1970", AGAIN)
+    return at
 
 
 def windows(

@@ -6,6 +6,7 @@ a reply means, and what a status of 400 or 404 is, the source that asked decides
 
 import json
 import random
+import ssl
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,6 +105,12 @@ class Budget:
             self._sleep(wait)
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Certificates that are trusted, read once: it takes longer than a request."""
+    return httpx.create_ssl_context()
+
+
 class Transport:
     """Requests to one service; shared by all threads that ask it.
 
@@ -137,6 +145,7 @@ class Transport:
         self._budget = Budget(per_minute, monotonic, sleep)
         self._random = random.Random()
         self._client = httpx.Client(
+            verify=_trusted(),
             timeout=settings.timeout_s,
             follow_redirects=True,
             headers={"User-Agent": "counterpoise", "Accept-Encoding": "gzip"},
