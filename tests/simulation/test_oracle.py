@@ -64,9 +64,12 @@ def random_case(seed: int) -> dict:
     if calm_market:
         paid[rng.uniform(size=ticks) < 0.7] = np.nan
         keep = rng.uniform(size=ticks) < 0.8
-        lo, hi, to_lo, to_hi = (
-            np.where(keep, np.nanmedian(series), series) for series in (lo, hi, to_lo, to_hi)
-        )
+        known = np.isfinite(lo) & np.isfinite(to_hi)
+        if known.any():
+            lo, hi, to_lo, to_hi = (
+                np.where(keep, np.median(series[known]), series)
+                for series in (lo, hi, to_lo, to_hi)
+            )
         lo, hi = np.fmin(lo, hi), np.fmax(lo, hi)
         to_lo, to_hi = np.clip(to_lo, lo, hi), np.clip(to_hi, lo, hi)
     bucket = np.arange(ticks) // 11 if calm_market else np.cumsum(rng.integers(0, 2, ticks))

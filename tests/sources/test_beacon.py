@@ -21,6 +21,11 @@ AFTER = to_ms(datetime(2025, 6, 1, tzinfo=UTC))
 NOW = to_ms(datetime(2025, 6, 4, 15, tzinfo=UTC))
 
 
+def dated(now=NOW):
+    """Return the header with the node's clock."""
+    return {"Date": format_datetime(from_ms(now), usegmt=True)}
+
+
 class Node:
     """Speaks as Prysm or as Lighthouse, of one truth.
 
@@ -46,8 +51,7 @@ class Node:
     def answer(self, asked):
         """Answer one request, with the node's clock."""
         reply = self.told(asked.path)
-        date = format_datetime(from_ms(self.now), usegmt=True)
-        return Answer(reply.status, reply.content, {"Date": date})
+        return Answer(reply.status, reply.content, dated(self.now))
 
     def told(self, path):
         """Return what the node says at a path."""
@@ -138,7 +142,7 @@ def test_a_node_of_another_make_or_none_at_all_is_refused(tmp_path):
     with Server(Node("Teku").answer) as server, pytest.raises((FixConfig, RejectData)) as refused:
         bring(Lake(tmp_path), server.url, AFTER)
     assert "a Prysm or a Lighthouse node" in str(refused.value)
-    page = Answer(200, b"<html>", {"Date": format_datetime(from_ms(NOW), usegmt=True)})
+    page = Answer(200, b"<html>", dated())
     with Server(lambda asked: page) as server, pytest.raises((FixConfig, RejectData)):
         bring(Lake(tmp_path), server.url, AFTER)
 
@@ -161,3 +165,56 @@ def test_a_count_that_is_none_is_refused_and_read_rightly_later(tmp_path, spoil)
         assert lake.read_key(VALIDATORS).height == 1
         bring(lake, server.url, BEFORE, BEFORE + 2 * DAY_MS)
     assert lake.read_key(VALIDATORS).height == 2
+
+
+@pytest.mark.parametrize(
+    ("flavour", "path", "spoil"),
+    [
+        ("Prysm", "/eth/v1/beacon/genesis", {"data": {}}),
+        ("Prysm", "/eth/v1/beacon/genesis", {"data": {"genesis_time": "long ago"}}),
+        ("Prysm", "/eth/v1/beacon/genesis", {"data": {"genesis_time": "9" * 18}}),
+        ("Prysm", "/eth/v1alpha1/validators/participation", []),
+        ("Prysm", "/eth/v1alpha1/validators/participation", {"participation": 7}),
+        (
+            "Prysm",
+            "/eth/v1alpha1/validators/participation",
+            {"participation": {"currentEpochActiveGwei": "-3"}},
+        ),
+        (
+            "Prysm",
+            "/eth/v1alpha1/validators/participation",
+            {"participation": {"currentEpochActiveGwei": 3.5}},
+        ),
+        ("Prysm", "/eth/v1/beacon/states/11840399/pending_deposits", {"data": [{"amount": None}]}),
+        ("Lighthouse", "/lighthouse/ui/validator_count", {"data": [1, 2]}),
+        ("Lighthouse", "/lighthouse/ui/validator_count", {"data": {"active_ongoing": True}}),
+        ("Lighthouse", "/lighthouse/validator_inclusion", {"data": "x"}),
+        (
+            "Lighthouse",
+            "/lighthouse/validator_inclusion",
+            {"data": {"current_epoch_active_gwei": "NaN"}},
+        ),
+    ],
+)
+def test_a_malformed_answer_of_any_kind_is_refused_and_nothing_is_stored(
+    tmp_path, flavour, path, spoil
+):
+    lake = Lake(tmp_path)
+    last = NOW // DAY_MS * DAY_MS
+    with Server(Node(flavour).answer) as server:
+        server.fault(path, Answer(200, json_answer(spoil).content, dated()))
+        try:
+            told = [one.reason for one in bring(lake, server.url, last - DAY_MS, last).refused]
+        except RejectData as refused:
+            told = [str(refused)]
+        assert len(told) == 1
+        assert not lake.datasets()
+        assert not bring(lake, server.url, last - DAY_MS, last).refused
+    assert lake.read_key(VALIDATORS).height == 1
+
+
+@pytest.mark.parametrize("told", [{"data": {}}, {"data": None}, {"data": 7}, []])
+def test_a_version_that_is_none_is_refused(tmp_path, told):
+    reply = Answer(200, json_answer(told).content, dated())
+    with Server(lambda _: reply) as server, pytest.raises(RejectData, match="/eth/v1/node/version"):
+        bring(Lake(tmp_path), server.url, AFTER)

@@ -1,219 +1,17 @@
 """Bybit, OKX and Hyperliquid through the real ccxt, against servers that speak their formats."""
 
-import json
-from datetime import UTC, datetime
-
 import pytest
 
 from counterpoise.endpoints import CcxtSource, SourceSettings
 from counterpoise.errors import FixConfig, RejectData, RetryLater
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
-from counterpoise.market.tables import interval_ms
 from counterpoise.sources import SOURCES
 from counterpoise.sources.contract import Request, Unit
 from counterpoise.sources.fetch import fetch
-from counterpoise.units import DAY_MS, HOUR_MS, to_ms
-from tests.sources.server import Answer, Server, json_answer, not_there
-
-LISTED = to_ms(datetime(2024, 1, 1, tzinfo=UTC))
-NOW = LISTED + 60 * DAY_MS + 25 * 60_000
-STEPS = {"60": "1h", "1H": "1h", "1h": "1h", "5": "5m", "5m": "5m"}
-
-
-def bar(at, mark=False):
-    """Return open, high, low, close and volume of a bar, as text."""
-    base = 3000 + at // 300_000 % 977 + (0.25 if mark else 0.0)
-    prices = (base, base + 5, base - 5, base + 1)
-    return [f"{price:.2f}" for price in prices] + [f"{at // 300_000 % 53}.5"]
-
-
-def rate(at):
-    """Return the rate of a settlement, as text."""
-    return f"{(at // HOUR_MS % 13 - 4) * 1e-5:.8f}"
-
-
-def late(at):
-    """Return how late a settlement is stamped, in ms."""
-    return at // HOUR_MS % 4
-
-
-class Venue:
-    """Holds one truth, and tells it in the format of one venue.
-
-    Attributes
-    ----------
-    every_h : int
-        Hours between settlements.
-    repeat : bool
-        Ignore the bounds of a request and give the same page for ever.
-    """
-
-    def __init__(self, name, now=NOW):
-        self.name, self.now, self.every_h, self.repeat = name, now, 8, False
-        if name == "hyperliquid":
-            self.every_h = 1
-        self.spoil = lambda rows: rows
-
-    def stamps(self, first, last, step, most, newest):
-        """Openings within bounds that the venue has; the end of the span it prefers."""
-        if self.repeat:
-            first, last = LISTED, LISTED + (most - 1) * step
-        begin = max(-(-first // step) * step, LISTED)
-        found = list(range(begin, min(last, self.now) + 1, step))
-        return found[::-1][:most] if newest else found[:most]
-
-    def settled(self, first, last, most, newest):
-        """Return settlements within bounds by their own late stamps."""
-        step = self.every_h * HOUR_MS
-        found = self.stamps(first - 4, last, step, 10**6, newest=False)
-        found = [at for at in found if first <= at + late(at) <= last]
-        if self.repeat:
-            found = self.stamps(0, 0, step, most, newest=False)
-        return found[::-1][:most] if newest else found[:most]
-
-    def answer(self, asked):
-        """Answer one request."""
-        return getattr(self, self.name)(asked)
-
-    def bybit(self, asked):
-        """Speak Bybit's version 5."""
-        query, kind = asked.query, asked.path.removeprefix("/v5/market/")
-
-        def told(result):
-            return json_answer({"retCode": 0, "retMsg": "OK", "result": result, "time": self.now})
-
-        if kind == "time":
-            return told({"timeSecond": str(self.now // 1000)})
-        if kind == "instruments-info":
-            market = {
-                "symbol": "ETHUSDT",
-                "contractType": "LinearPerpetual",
-                "status": "Trading",
-                "baseCoin": "ETH",
-                "quoteCoin": "USDT",
-                "settleCoin": "USDT",
-                "launchTime": str(LISTED),
-                "deliveryTime": "0",
-                "priceScale": "2",
-                "leverageFilter": {"minLeverage": "1", "maxLeverage": "100", "leverageStep": "1"},
-                "priceFilter": {"minPrice": "0.01", "maxPrice": "99999", "tickSize": "0.01"},
-                "lotSizeFilter": {"maxOrderQty": "900", "minOrderQty": "0.01", "qtyStep": "0.01"},
-                "fundingInterval": 480,
-            }
-            return told({"category": "linear", "list": [market], "nextPageCursor": ""})
-        most = int(query["limit"])
-        if kind == "funding/history":
-            rows = [
-                {
-                    "symbol": "ETHUSDT",
-                    "fundingRate": rate(at),
-                    "fundingRateTimestamp": str(at + late(at)),
-                }
-                for at in self.settled(
-                    int(query["startTime"]), int(query["endTime"]), most, newest=True
-                )
-            ]
-            return told({"category": "linear", "list": self.spoil(rows)})
-        if kind in ("kline", "mark-price-kline"):
-            step = interval_ms(STEPS[query["interval"]])
-            first, last = int(query["start"]), int(query["end"])
-            rows = [
-                [str(at), *bar(at, mark=kind != "kline"), "1"]
-                for at in self.stamps(first, last, step, most, newest=True)
-            ]
-            return told({"symbol": "ETHUSDT", "category": "linear", "list": self.spoil(rows)})
-        return not_there()
-
-    def okx(self, asked):
-        """Speak OKX's version 5."""
-        query, kind = asked.query, asked.path.removeprefix("/api/v5/")
-
-        def told(rows):
-            return json_answer({"code": "0", "msg": "", "data": rows})
-
-        if kind == "public/time":
-            return told([{"ts": str(self.now)}])
-        if kind == "public/instruments":
-            market = {
-                "instId": "ETH-USDT-SWAP",
-                "instType": "SWAP",
-                "uly": "ETH-USDT",
-                "instFamily": "ETH-USDT",
-                "settleCcy": "USDT",
-                "ctVal": "0.1",
-                "ctValCcy": "ETH",
-                "ctMult": "1",
-                "ctType": "linear",
-                "tickSz": "0.01",
-                "lotSz": "0.01",
-                "minSz": "0.01",
-                "lever": "100",
-                "state": "live",
-                "listTime": str(LISTED),
-                "baseCcy": "",
-                "quoteCcy": "",
-                "expTime": "",
-                "alias": "",
-                "stk": "",
-                "optType": "",
-                "category": "1",
-            }
-            return told([market])
-        # Both bounds are exclusive.
-        first, last = int(query["before"]) + 1, int(query["after"]) - 1
-        most = min(int(query["limit"]), 100)
-        if kind == "public/funding-rate-history":
-            rows = [
-                {
-                    "instType": "SWAP",
-                    "instId": "ETH-USDT-SWAP",
-                    "fundingRate": "9",
-                    "realizedRate": rate(at),
-                    "fundingTime": str(at + late(at)),
-                }
-                for at in self.settled(first, last, most, newest=True)
-            ]
-            return told(self.spoil(rows))
-        if kind.startswith("market/"):
-            step = interval_ms(STEPS[query["bar"]])
-            mark = "mark-price" in kind
-            rows = [
-                [str(at), *bar(at, mark)[:4], "1"]
-                if mark
-                else [str(at), *bar(at)[:4], "contracts", bar(at)[4], "1", "1"]
-                for at in self.stamps(first, last, step, most, newest=True)
-            ]
-            return told(self.spoil(rows))
-        return not_there()
-
-    def hyperliquid(self, asked):
-        """Speak Hyperliquid's info endpoint."""
-        body = json.loads(asked.body)
-        if body["type"] == "exchangeStatus":
-            return json_answer({"specialStatuses": None, "time": self.now})
-        if body["type"] == "metaAndAssetCtxs":
-            context = {"markPx": "3000.0", "midPx": "3000.0", "funding": "0.0", "oraclePx": "3000"}
-            context |= {"dayNtlVlm": "1.0", "openInterest": "1.0", "prevDayPx": "2999.0"}
-            market = {"name": "ETH", "szDecimals": 4, "maxLeverage": 25}
-            return json_answer([{"universe": [market]}, [context]])
-        if body["type"] == "fundingHistory":
-            rows = [
-                {"coin": "ETH", "fundingRate": rate(at), "premium": "0.0004", "time": at + late(at)}
-                for at in self.settled(body["startTime"], body["endTime"], 500, newest=False)
-            ]
-            return json_answer(self.spoil(rows))
-        if body["type"] == "candleSnapshot":
-            asked_for = body["req"]
-            step = interval_ms(asked_for["interval"])
-            stamps = self.stamps(asked_for["startTime"], asked_for["endTime"], step, 5000, False)
-            rows = [
-                dict(zip("tohlcv", [at, *bar(at)], strict=True)) | {"T": at + step - 1, "n": 3}
-                for at in stamps
-            ]
-            return json_answer(self.spoil(rows))
-        return not_there()
-
+from counterpoise.units import DAY_MS, HOUR_MS
+from tests.sources.ccxt_server import LISTED, NOW, Venue, bar, rate
+from tests.sources.server import Answer, Server, json_answer
 
 NAMES = ("bybit", "okx", "hyperliquid")
 
@@ -275,16 +73,103 @@ def test_more_settlements_than_a_page_holds_are_paged_back(source, tmp_path):
     assert funding["ts"].dt.epoch("ms").to_list() == list(range(LISTED, NOW + 1, HOUR_MS))
 
 
+@pytest.mark.parametrize("kind", ["klines", "funding"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_that_repeats_itself_ends_the_window(name, source):
+def test_a_mirror_with_smaller_pages_gives_the_same_rows(name, kind, source):
+    venue, bars = Venue(name), []
+    with Server(venue.answer) as server:
+        made = source(name, server.url)
+        (unit, *_) = made.plan(request(kind, first=LISTED), NOW)
+        for rows in (10**6, 17):
+            venue.page_rows = rows
+            bars.append(made.read(unit, made.download(unit)).table)
+    assert bars[0].height > 17
+    assert bars[0].equals(bars[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_that_repeats_itself_is_no_window(name, source):
+    """What ignores the bounds of a request may hide rows, so the window is not taken for whole."""
     venue = Venue(name)
-    venue.repeat = True
+    venue.repeat, venue.page_rows = True, 20
     with Server(venue.answer) as server:
         made = source(name, server.url)
         (unit, *_) = made.plan(request("funding", first=LISTED), NOW)
-        rows = made.read(unit, made.download(unit)).table
-        assert rows["ts"].is_sorted()
-        assert rows["ts"].n_unique() == rows.height > 0
+        with pytest.raises(RejectData, match="rows not seen before"):
+            made.download(unit)
+        assert len(server.asked) < 10
+
+
+@pytest.mark.parametrize("content", [b"<html>down</html>", b"", b"null", b'{"code": "0"}', b"[7]"])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_list_of_rows_is_not_taken_for_an_empty_window(name, content, source, tmp_path):
+    venue, lake = Venue(name), Lake(tmp_path)
+    paths = {"bybit": "/v5/market/kline", "okx": "/api/v5/market", "hyperliquid": "/info"}
+    span = request("klines", first=LISTED, last=LISTED + 4 * DAY_MS)
+    with Server(venue.answer) as server:
+        made = source(name, server.url)
+        made.plan(span, NOW)
+        if name == "hyperliquid":
+            # Its clock is asked for at the same address, before the rows.
+            server.fault("/info", json_answer({"time": NOW}))
+        server.fault(paths[name], Answer(200, content))
+        report = fetch(lake, name, made, span, parallel=1)
+        assert len(report.refused) == 1
+        assert not fetch(lake, name, made, span, parallel=1).refused
+    (key,) = lake.datasets()
+    stamps = lake.read_key(key)["ts"].dt.epoch("ms").to_list()
+    assert stamps[: 4 * 24] == list(range(LISTED, LISTED + 4 * DAY_MS, HOUR_MS))
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"time": "soon", "data": [{"ts": "-5"}]}'])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_clock_or_no_list_of_markets_is_refused(name, content, source):
+    with Server(Venue(name).answer) as server:
+        made = source(name, server.url)
+        server.fault("/", Answer(200, content))
+        with pytest.raises(RejectData, match=f"^{name}: (time|whole reply)"):
+            made.now_ms()
+        # Bybit's markets are several requests.
+        server.fault("/", *[Answer(200, content)] * 3)
+        with pytest.raises(RejectData, match=f"^{name}: (markets|whole reply)"):
+            made.plan(request("klines"), NOW)
+
+
+@pytest.mark.parametrize("at", ["x", None, -7, 10**30])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_without_a_time_is_refused_and_never_left_out(name, at, source):
+    def spoil(rows):
+        if rows:
+            row = rows[1]
+            rows[1] = [at, *row[1:]] if isinstance(row, list) else row | {"t": at}
+        return rows
+
+    venue = Venue(name)
+    venue.spoil = spoil
+    with Server(venue.answer) as server:
+        made = source(name, server.url)
+        (unit, *_) = made.plan(request("klines", first=LISTED), NOW)
+        with pytest.raises(RejectData, match="a row of a page: the time of"):
+            made.download(unit)
+
+
+@pytest.mark.parametrize("name", ["bybit", "okx"])
+def test_a_settlement_of_another_market_is_refused(name, source):
+    venue = Venue(name)
+    venue.spoil = lambda rows: [
+        row | {"symbol": "BTCUSDT", "instId": "BTC-USDT-SWAP"} for row in rows
+    ]
+    with Server(venue.answer) as server:
+        made = source(name, server.url)
+        (unit, *_) = made.plan(request("funding", first=LISTED), NOW)
+        with pytest.raises(RejectData, match="a row's market"):
+            made.download(unit)
+
+
+def test_a_kind_it_does_not_have_is_refused(source):
+    """Hyperliquid has no bars of the mark price: its trades' bars must not be taken for them."""
+    with Server(Venue("hyperliquid").answer) as server, pytest.raises(FixConfig, match="'mark'"):
+        source("hyperliquid", server.url).plan(request("mark"), NOW)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -184,6 +184,29 @@ def test_trades_are_the_same_whatever_a_page_holds(steps, page_rows):
         assert got[ours].to_list() == pytest.approx(expected[theirs].to_list()), ours
 
 
+@pytest.mark.parametrize("page_rows", [2, 3, 7, 24])
+@pytest.mark.parametrize("kind", ["klines", "funding"])
+def test_candles_and_funding_are_the_same_whatever_a_page_holds(kind, page_rows):
+    tables = []
+    for rows in (1000, page_rows):
+        with Server(Indexer(page_rows=rows).answer) as server:
+            one = source(server.url)
+            units = one.plan(request(kind), NOW)
+            tables.append(pl.concat([one.read(unit, one.download(unit)).table for unit in units]))
+    assert tables[0].height == 72 + (kind == "funding")
+    assert tables[0].equals(tables[1])
+
+
+def test_a_settlement_that_was_booked_late_keeps_its_time(tmp_path):
+    """By milliseconds it is bookkeeping; by ten minutes the chain stood still, and it is said."""
+    one, at = source("http://127.0.0.1:1"), START + 5 * HOUR_MS
+    unit = Unit("dydx/funding/ETH-USD/1h/x", FUNDING, START, START + DAY_MS, final=True)
+    stamps = {at + 59_999: at, at + HOUR_MS + 600_000: at + HOUR_MS + 600_000}
+    rows = [{"effectiveAt": iso(late), "rate": "0.00001", "price": "3000"} for late in stamps]
+    table = one.read(unit, json.dumps({"historicalFunding": rows}).encode()).table
+    assert table["ts"].to_list() == list(stamps.values())
+
+
 def test_more_trades_of_one_moment_than_a_page_holds_are_refused(tmp_path):
     indexer = Indexer([START + 5] * 1200 + [START + 4])
     with Server(indexer.answer) as server:
@@ -198,22 +221,72 @@ def test_more_trades_of_one_moment_than_a_page_holds_are_refused(tmp_path):
     assert "more rows share one moment than a page holds" in refused.reason
 
 
-def test_a_page_that_repeats_itself_ends(tmp_path):
+def test_a_page_that_repeats_itself_ends_and_is_no_window(tmp_path):
     indexer = Indexer([START + n * 1000 for n in range(20)], page_rows=5)
     indexer.stuck = True
     with Server(indexer.answer) as server:
         one = source(server.url)
         (unit,) = one.plan(request("trades", last=START + DAY_MS), NOW)
-        one.download(unit)
+        with pytest.raises(RejectData, match="seen before"):
+            one.download(unit)
         assert len(server.asked) < 10
 
 
-def test_a_market_or_interval_it_does_not_have_is_refused():
+@pytest.mark.parametrize(
+    ("times", "refused"),
+    [
+        ([0] + [5] * 7 + [6], True),
+        ([0] + [5] * 9 + [6], True),
+        ([0] + [5] * 4 + [6], False),
+        ([5] * 3, False),
+        ([5] * 5 + [6], False),
+    ],
+)
+def test_trades_are_never_lost_between_small_pages(times, refused):
+    """An indexer with five rows a page: what it can hide is refused, never left out."""
+    indexer = Indexer([START + at for at in times], page_rows=5)
+    with Server(indexer.answer) as server:
+        one = source(server.url)
+        (unit,) = one.plan(request("trades", last=START + DAY_MS), NOW)
+        if refused:
+            with pytest.raises(RejectData, match="share one moment"):
+                one.download(unit)
+        else:
+            assert one.read(unit, one.download(unit)).table["trades"].sum() == len(times)
+
+
+def test_two_rows_of_one_moment_that_differ_are_refused():
+    one, first = source("http://127.0.0.1:1"), Indexer().candle(START)
+    unit = Unit("dydx/klines/ETH-USD/1h/x", CANDLES, START, START + DAY_MS, final=True)
+    pages = [{"candles": [first]}, {"candles": [first | {"close": "3000"}]}]
+    twice = "\n".join(json.dumps(page) for page in pages).encode()
+    with pytest.raises(RejectData, match="what another row of 2024-02-01"):
+        one.read(unit, twice)
+    assert one.read(unit, "\n".join([json.dumps(pages[0])] * 2).encode()).table.height == 1
+
+
+@pytest.mark.parametrize(
+    "told", ["{}", "[]", "7", '{"epoch": "soon"}', '{"epoch": 1e30}', "<html>"]
+)
+def test_what_is_no_clock_or_no_list_of_markets_is_refused(told):
+    with Server(Indexer().answer) as server:
+        one = source(server.url)
+        server.fault("/v4/time", Answer(200, told.encode()))
+        with pytest.raises(RejectData, match="the time of dYdX"):
+            one.now_ms()
+        server.fault("/v4/perpetualMarkets", Answer(200, told.encode()))
+        with pytest.raises(RejectData, match="the markets of dYdX"):
+            one.plan(request("klines"), NOW)
+
+
+def test_a_market_interval_or_kind_it_does_not_have_is_refused():
     with Server(Indexer().answer) as server:
         with pytest.raises(FixConfig, match="symbol = 'DOGE-USD'"):
             source(server.url).plan(request("klines", symbol="DOGE-USD"), NOW)
         with pytest.raises(FixConfig, match="interval = '7m'"):
             source(server.url).plan(request("klines", interval="7m"), NOW)
+        with pytest.raises(FixConfig, match="kinds = 'mark'"):
+            source(server.url).plan(request("mark"), NOW)
 
 
 def spoilt(page, row, **change):
