@@ -37,6 +37,7 @@ from counterpoise.endpoints import SourceSettings
 from counterpoise.errors import FixConfig
 from counterpoise.holdings import ExposureSettings, HoldingSettings
 from counterpoise.provenance import Sources, nearest, read_file
+from counterpoise.risk_settings import RiskSettings
 from counterpoise.sections import Fraction, Moment, Section
 from counterpoise.units import Collateral
 
@@ -104,8 +105,28 @@ class CapitalSettings(Section):
     """What is posted as margin and what that costs."""
 
     collateral: Collateral = "usdt"
-    leverage: Annotated[float, Field(ge=1, le=50)] = Field(2.0, description="notional ÷ collateral")
+    leverage_mode: Literal["fixed", "dynamic"] = Field(
+        "fixed", description="dynamic: as much collateral as the forecast adverse move asks for"
+    )
+    leverage: Annotated[float, Field(ge=1, le=50)] = Field(
+        2.0, description="notional ÷ collateral after a top-up, of mode fixed"
+    )
+    leverage_min: Annotated[float, Field(ge=1, le=50)] = Field(
+        1.0, description="least notional ÷ collateral, of mode dynamic"
+    )
     leverage_max: Annotated[float, Field(ge=1, le=100)] = Field(3.0, description="top up above it")
+    adverse_quantile: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        0.99, description="adverse move that margin must outlast, of mode dynamic"
+    )
+    headroom: Annotated[float, Field(ge=1.01, le=10)] = Field(
+        1.25, description="adverse moves that a top-up pays for, of mode dynamic"
+    )
+    transfer_h: Annotated[int, Field(ge=0, le=168)] = Field(
+        1, description="hours that collateral travels to a venue"
+    )
+    transfer_usd: Annotated[float, Field(ge=0, le=100_000)] = Field(
+        5.0, description="cost of moving collateral, once"
+    )
     cost_per_year: Annotated[float, Field(ge=0, le=1)] = Field(
         0.04, description="opportunity cost of posted USDT, and interest on USDT owed"
     )
@@ -185,6 +206,7 @@ class Settings(BaseSettings):
     costs: CostSettings = CostSettings()
     capital: CapitalSettings = CapitalSettings()
     safety: SafetySettings = SafetySettings()
+    risk: RiskSettings = RiskSettings()
     signals: SignalSettings = SignalSettings()
     study: StudySettings = StudySettings()
     sources: SourceSettings = SourceSettings()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 #: Where the holdout begins unless a setting says otherwise.
 HOLDOUT_START = datetime(2024, 1, 1, tzinfo=UTC)
+#: Names of the stops, and of the classes of events as keys.
+STOPS = ("portfolio", "spot", "short", "short_equity")
+EVENTS = ("network_upgrade", "regulatory", "macro")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,54 @@ def _holdout_after_end(settings: "Settings") -> bool:
     return end is not None and begins != HOLDOUT_START and begins >= end
 
 
+def _stop_rules(name: str) -> tuple["Rule", ...]:
+    """Rules of one stop."""
+    key = f"risk.stops.{name}"
+
+    def cut(settings: "Settings") -> bool:
+        stop = getattr(settings.risk.stops, name)
+        return bool((stop.action == "cut") != (stop.to_ratio is not None))
+
+    def beyond(settings: "Settings") -> bool:
+        ratio = getattr(settings.risk.stops, name).to_ratio
+        return ratio is not None and ratio > settings.hedge.max_ratio
+
+    return (
+        Rule(
+            (f"{key}.action", f"{key}.to_ratio"), cut, "to_ratio with action = 'cut', and only then"
+        ),
+        Rule((f"{key}.to_ratio", "hedge.max_ratio"), beyond, "to_ratio at most max_ratio"),
+    )
+
+
+def _event_rules(name: str) -> tuple["Rule", ...]:
+    """Rules of one class of events."""
+    key = f"risk.events.{name}"
+
+    def beyond(settings: "Settings") -> bool:
+        floor: float = getattr(settings.risk.events, name).hedge_floor
+        return floor > settings.hedge.max_ratio
+
+    def below(settings: "Settings") -> bool:
+        cap = getattr(settings.risk.events, name).leverage_cap
+        return cap is not None and bool(cap < settings.capital.leverage_min)
+
+    return (
+        Rule((f"{key}.hedge_floor", "hedge.max_ratio"), beyond, "hedge_floor at most max_ratio"),
+        Rule(
+            (f"{key}.leverage_cap", "capital.leverage_min"),
+            below,
+            "leverage_cap at least leverage_min",
+        ),
+    )
+
+
+def _above(settings: "Settings", key: str, other: str) -> bool:
+    """Whether one limit exceeds another; a limit that is not set exceeds nothing."""
+    one, two = value_at(settings, key), value_at(settings, other)
+    return isinstance(one, int | float) and isinstance(two, int | float) and one > two
+
+
 RULES = (
     Rule(
         ("hedge.base_ratio", "hedge.max_ratio"),
@@ -95,6 +146,54 @@ RULES = (
         ("capital.leverage", "capital.leverage_max"),
         lambda s: s.capital.leverage >= s.capital.leverage_max,
         "leverage below leverage_max, at which collateral is topped up",
+    ),
+    Rule(
+        ("capital.leverage_min", "capital.leverage_max"),
+        lambda s: s.capital.leverage_min >= s.capital.leverage_max,
+        "leverage_min below leverage_max",
+    ),
+    Rule(
+        ("risk.keep_alive", "capital.leverage_max"),
+        lambda s: s.risk.keep_alive * s.capital.leverage_max >= 1.0,
+        "keep_alive below 1 / leverage_max: a short is topped up before it is cut",
+    ),
+    Rule(
+        ("risk.drawdown.reserve", "risk.drawdown.limit"),
+        lambda s: (
+            s.risk.drawdown.limit is not None and s.risk.drawdown.reserve >= s.risk.drawdown.limit
+        ),
+        "reserve below limit, or there is no cushion",
+    ),
+    Rule(
+        ("risk.drawdown.limit", "hedge.max_ratio"),
+        lambda s: s.risk.drawdown.limit is not None and s.hedge.max_ratio < 1.0,
+        "max_ratio of at least 1: less than a full hedge cannot keep a drawdown limit",
+    ),
+    Rule(
+        ("risk.profit_lock.step", "hedge.max_ratio"),
+        lambda s: s.risk.profit_lock.step is not None and s.hedge.max_ratio < 1.0,
+        "max_ratio of at least 1: less than a full hedge cannot lock a gain",
+    ),
+    Rule(
+        ("risk.stops.portfolio.distance", "risk.drawdown.limit"),
+        lambda s: (
+            s.risk.drawdown.limit is not None
+            and s.risk.stops.portfolio.distance is not None
+            and s.risk.stops.portfolio.distance >= s.risk.drawdown.limit
+        ),
+        "a stop on equity nearer than the drawdown limit: at the limit the hedge is full already",
+    ),
+    *(rule for name in STOPS for rule in _stop_rules(name)),
+    *(rule for name in EVENTS for rule in _event_rules(name)),
+    Rule(
+        ("risk.orders.venue_usd", "risk.orders.total_usd"),
+        lambda s: _above(s, "risk.orders.venue_usd", "risk.orders.total_usd"),
+        "venue_usd at most total_usd",
+    ),
+    Rule(
+        ("risk.orders.order_usd", "risk.orders.minute_usd"),
+        lambda s: _above(s, "risk.orders.order_usd", "risk.orders.minute_usd"),
+        "order_usd at most minute_usd",
     ),
     Rule(
         ("study.start", "study.end"),

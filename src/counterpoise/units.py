@@ -11,6 +11,7 @@ from typing import Any, Literal
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+HOURS_PER_DAY = 24
 HOURS_PER_YEAR = 365 * 24
 DAYS_PER_YEAR = 365
 BPS = 1e-4

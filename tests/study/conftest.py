@@ -66,6 +66,8 @@ def make_path(ratio: float, days: int = 500, seed: int = 3) -> SimulatedPath:
         posted_eth=np.zeros((days, 1)),
         paid_in_usd=ratios * notional / 2.0,
         margin_low=np.where(ratios > 0.0, 0.5, np.nan),
+        coming=np.zeros((days, 1)),
+        chain=np.full((days, 6), np.nan),
         liquidations=0,
     )
 

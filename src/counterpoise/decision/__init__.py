@@ -1,5 +1,6 @@
 """One step from state, market and intent to targets and reasons; every driver calls it."""
 
-from counterpoise.decision.step import Reason, decide
+from counterpoise.decision.decide import decide
+from counterpoise.decision.moment import Reason
 
 __all__ = ["Reason", "decide"]

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
+from counterpoise.decision.decide import Decision, decide, quiet_moment
+from counterpoise.decision.limits import limits_of
 from counterpoise.decision.margin_need import Margin, margin_for
-from counterpoise.decision.step import Decision, Reason, decide, initial_state, limits_of
+from counterpoise.decision.moment import Reason, initial_state
 from counterpoise.decision.wording import because, movement
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.now import ExposureNow, exposure_now
 from counterpoise.hedging import RECOMMENDED, Intent, Situation, policies
 from counterpoise.market.liquidity import liquidity
 from counterpoise.market.timeline import Timeline
+from counterpoise.risk.guard import initial_memory
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.venues import contract_at
 from counterpoise.venues.costs import one_way_cost, order_cost
@@ -128,15 +131,16 @@ class _Desk:
         timeline = self.situation.timeline
         begin = max(0, self.tick - settings.safety.signal_grace_h)
         priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
-        state = initial_state(1)
+        state, memory = initial_state(1), initial_memory()
+        capital = settings.capital
         decision = None
         for tick in np.flatnonzero(priced[begin : self.tick + 1]) + begin:
             decision = decide(
                 state,
+                memory,
                 short_eth=np.array([self.short_eth]),
                 price=np.array([price]),
-                equity=np.array([self.short_eth * price / settings.capital.leverage]),
-                exposure_eth=self.exposure_eth,
+                equity=np.array([self.short_eth * price / capital.leverage]),
                 band=(
                     float(intent.lo[tick]),
                     float(intent.hi[tick]),
@@ -144,11 +148,18 @@ class _Desk:
                     float(intent.to_hi[tick]),
                 ),
                 weights=np.array([1.0]),
-                limits=limits_of(settings),
+                moment=quiet_moment(
+                    exposure_eth=self.exposure_eth,
+                    spot=price,
+                    leverage=capital.leverage,
+                    leverage_max=capital.leverage_max,
+                    now=float(tick),
+                ),
+                limits=limits_of(settings)._replace(waits=False),
                 step_eth=np.array([step_eth]),
                 min_notional_usd=np.array([min_notional_usd]),
             )
-            state = decision.state
+            state, memory = decision.state, decision.memory
         if decision is None:
             raise NotEnoughData("the last tick has no prices. Next: counterpoise data check")
         return decision

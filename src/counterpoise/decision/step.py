@@ -1,46 +1,65 @@
 """The decision itself: where the short should be on each venue now, and why.
 
-One compiled function, :func:`step`, applies an intent to positions under limits; the simulator
-calls it in its loop and :func:`decide` wraps it for the backtest, the live controller and the
-command line. It sends no order and reads no clock. Specification: docs/simulation.md.
+One compiled function, :func:`step`, lets the guard look, applies an intent to positions under
+limits and margins what is left. The simulator calls it in its loop,
+:mod:`counterpoise.decision.decide` wraps it for everybody else. It sends no order and reads no
+clock. Specification: docs/simulation.md.
 """
-
-import enum
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.compiled import njit, njit_in_place
-from counterpoise.config import Settings
+from counterpoise.compiled import njit_in_place
+from counterpoise.decision.collateral import fund, give_what_was_asked, stay_alive
+from counterpoise.decision.moment import (
+    ASKED,
+    ASKED_FOR,
+    COLLATERAL,
+    COST,
+    DEBT,
+    DUST,
+    EQUITY,
+    FORCED_RATIO,
+    GOAL,
+    GUARDED_USD,
+    KEPT_USD,
+    LEAST_RATIO,
+    ON_WAY,
+    PRICE,
+    RATIO_TOLERANCE,
+    SHARE,
+    SHORT,
+    STATE_AGE,
+    STATE_HI,
+    STATE_LO,
+    STATE_MINUTE,
+    STATE_MOVED,
+    STATE_NOW,
+    STATE_SPENT,
+    STATE_TO_HI,
+    STATE_TO_LO,
+    STATE_WEIGHTS,
+    STEP,
+    SWITCH_TOLERANCE,
+    TARGET,
+    Limits,
+    Moment,
+    Reason,
+)
+from counterpoise.decision.orders import limit_orders, round_orders
+from counterpoise.risk.guard import (
+    BINDS,
+    CHEAPER,
+    FORCED,
+    KEPT,
+    LEAST,
+    TO_VENUE,
+    GuardRules,
+    Seen,
+    look,
+)
 
 Floats = NDArray[np.float64]
-
-#: Differences of ratios below this are rounding.
-RATIO_TOLERANCE = 1e-12
-#: Total deviation of venue weights at which the short is moved between venues.
-SWITCH_TOLERANCE = 0.1
-#: A size below this part of the venue's step is rounding, not a position.
-DUST = 1e-9
-
-
-class Reason(enum.IntFlag):
-    """Why a target is what it is; flags of one decision are or-ed."""
-
-    IN_BAND = 1
-    RAISE = 2
-    LOWER = 4
-    CAPPED = 8
-    SWITCH = 16
-    HELD = 32
-    FALLBACK = 64
-    BELOW_MINIMUM = 128
-    TOP_UP = 256
-    RELEASE = 512
-    UNFUNDED = 1024
-
 
 _IN_BAND = int(Reason.IN_BAND)
 _RAISE = int(Reason.RAISE)
@@ -49,45 +68,11 @@ _CAPPED = int(Reason.CAPPED)
 _SWITCH = int(Reason.SWITCH)
 _HELD = int(Reason.HELD)
 _FALLBACK = int(Reason.FALLBACK)
-_BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
-_TOP_UP = int(Reason.TOP_UP)
-_RELEASE = int(Reason.RELEASE)
-_UNFUNDED = int(Reason.UNFUNDED)
-
-
-class Limits(NamedTuple):
-    """Limits of one account, as plain numbers for the compiled step."""
-
-    max_ratio: float
-    fallback_ratio: float
-    grace_ticks: float
-    leverage: float
-    leverage_max: float
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Guard limits of the settings."""
-    return Limits(
-        max_ratio=settings.hedge.max_ratio,
-        fallback_ratio=settings.hedge.base_ratio,
-        grace_ticks=float(settings.safety.signal_grace_h),
-        leverage=settings.capital.leverage,
-        leverage_max=settings.capital.leverage_max,
-    )
-
-
-#: Layout of the guard's state vector: lo, hi, to_lo, to_hi, age, then one weight per venue.
-STATE_LO, STATE_HI, STATE_TO_LO, STATE_TO_HI, STATE_AGE, STATE_WEIGHTS = range(6)
-
-
-@njit
-def initial_state(venues: int) -> Floats:
-    """State of a guard that has seen no intent yet; shape (5 + venues,)."""
-    state = np.full(STATE_WEIGHTS + venues, np.nan)
-    state[STATE_AGE] = 0.0
-    state[STATE_WEIGHTS:] = 0.0
-    state[STATE_WEIGHTS] = 1.0
-    return state
+_WAIT = int(Reason.WAIT)
+_HALTED = int(Reason.HALTED)
+_NO_POSITION = int(Reason.NO_POSITION)
+_STALE_MARK = int(Reason.STALE_MARK)
+_CLOCK_BACK = int(Reason.CLOCK_BACK)
 
 
 @njit_in_place
@@ -103,176 +88,196 @@ def remember(
 
 
 @njit_in_place
+def _watch(
+    memory: Floats,
+    rules: GuardRules,
+    limits: Limits,
+    moment: Moment,
+    held: float,
+    weights: Floats,
+    cost: Floats,
+    bound: Floats,
+) -> int:
+    """Let the guard look, where any of its rules is on."""
+    if not rules.active:
+        return 0
+    seen = Seen(
+        moment.now,
+        moment.equity,
+        moment.flow,
+        moment.spot,
+        moment.mark,
+        moment.pnl,
+        moment.earned,
+        moment.exposure_eth,
+        held,
+        moment.event_floor,
+    )
+    return look(memory, rules, seen, min(limits.max_ratio, 1.0), weights, cost, bound)
+
+
+@njit_in_place
+def asked(ratio: float, lo: float, hi: float, to_lo: float, to_hi: float) -> float:
+    """Ratio that a band asks for at a ratio."""
+    if ratio < lo - RATIO_TOLERANCE:
+        return to_lo
+    return to_hi if ratio > hi + RATIO_TOLERANCE else ratio
+
+
+@njit_in_place
+def note(
+    asks: float,
+    goal: float,
+    lo: float,
+    hi: float,
+    moment: Moment,
+    rules: GuardRules,
+    bound: Floats,
+    chain: Floats,
+) -> tuple[float, float]:
+    """Write the numbers behind a decision; returns the band of the intent under the guard."""
+    chain[ASKED], chain[GOAL] = asks, goal
+    chain[LEAST_RATIO], chain[FORCED_RATIO] = bound[LEAST], bound[FORCED]
+    chain[GUARDED_USD] = moment.equity if rules.active else np.nan
+    chain[KEPT_USD] = bound[KEPT] if bound[KEPT] > -np.inf else np.nan
+    if bound[CHEAPER] > 0.0:
+        hi = lo
+    return max(lo, bound[LEAST]), max(hi, bound[LEAST])
+
+
+@njit_in_place
 def rests(
-    short_eth: Floats,
-    price: Floats,
-    equity: Floats,
-    exposure_eth: float,
+    memory: Floats,
+    book: Floats,
+    moment: Moment,
     lo: float,
     hi: float,
     to_lo: float,
     to_hi: float,
-    weights: Floats,
     limits: Limits,
-    step_eth: Floats,
-    debt_usd: Floats,
-) -> bool:
-    """Whether :func:`step` would leave every position and collateral as it is, by its band.
+    rules: GuardRules,
+    bound: Floats,
+) -> int:
+    """Reasons of :func:`step` where it would leave every position and collateral as it is, else -1.
 
-    It says so without a division, for drivers that ask often; ``False`` promises nothing. What
-    step would then return is ``Reason.IN_BAND``; the caller remembers the intent.
+    It answers without a division where the guard is off, for drivers that ask often; -1 promises
+    nothing. The guard looks; what :func:`step` does at the same moment is the same as without this
+    call. The caller remembers the intent.
 
     Parameters are those of :func:`step`.
     """
     if not np.isfinite(lo + hi + to_lo + to_hi):
-        return False
-    held = 0.0
-    for v in range(len(short_eth)):
-        held += short_eth[v]
+        return -1
+    venues = book.shape[1]
+    held = notional_usd = 0.0
+    for v in range(venues):
+        if book[ON_WAY, v] != 0.0:
+            return -1
+        held += book[SHORT, v]
+        usd = book[SHORT, v] * book[PRICE, v]
+        notional_usd += usd
+        if usd > limits.venue_usd:
+            return -1
+    flags = _IN_BAND
+    lowest = lo
+    if rules.active:
+        flags |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
+        if np.isfinite(bound[FORCED]) or bound[TO_VENUE] >= 0.0:
+            return -1
+        if bound[CHEAPER] > 0.0:
+            hi = lo
+        if bound[LEAST] > lo + RATIO_TOLERANCE:
+            flags |= int(bound[BINDS])
+        lowest, hi = max(lo, bound[LEAST]), max(hi, bound[LEAST])
+    exposure = moment.exposure_eth
     highest = min(hi, limits.max_ratio) + RATIO_TOLERANCE
-    if not (held > 0.0 and (lo - RATIO_TOLERANCE) * exposure_eth <= held <= highest * exposure_eth):
-        return False
+    inside = (lowest - RATIO_TOLERANCE) * exposure <= held <= highest * exposure
+    if not (held > 0.0 and inside and notional_usd <= limits.total_usd):
+        return -1
     deviation = 0.0
-    for v in range(len(short_eth)):
-        deviation += abs(weights[v] * held - short_eth[v])
-        if short_eth[v] <= DUST * step_eth[v]:
-            if short_eth[v] != 0.0 or equity[v] != 0.0:
-                return False
+    for v in range(venues):
+        deviation += abs(book[SHARE, v] * held - book[SHORT, v])
+        if book[SHORT, v] <= DUST * book[STEP, v]:
+            if book[SHORT, v] != 0.0 or book[EQUITY, v] != 0.0:
+                return -1
             continue
-        notional = max(short_eth[v] * price[v], debt_usd[v])
-        most = limits.leverage_max * equity[v]
-        if notional > most or notional * limits.leverage_max < limits.leverage**2 * equity[v]:
-            return False
-    return deviation <= SWITCH_TOLERANCE * held
+        if not _margined(book, v, moment, limits):
+            return -1
+    return flags if deviation <= SWITCH_TOLERANCE * held else -1
 
 
 @njit_in_place
-def _fund(
-    short_eth: Floats,
-    price: Floats,
-    equity: Floats,
-    limits: Limits,
-    step_eth: Floats,
-    min_notional_usd: Floats,
-    debt_usd: Floats,
-    available: float,
-    unit_usd: Floats,
-    target_eth: Floats,
-    collateral_usd: Floats,
-) -> tuple[int, bool]:
-    """Margin the targets; where the money ends, cut what was to be added (steps 6 and 7).
-
-    Returns
-    -------
-    reasons : int
-    cut : bool
-        Whether a target was lowered.
-    """
-    venues = len(short_eth)
-    reasons = 0
-    spare = available
-    for v in range(venues):
-        notional = max(target_eth[v] * price[v], debt_usd[v])
-        collateral_usd[v] = equity[v]
-        if target_eth[v] == 0.0:
-            collateral_usd[v] = 0.0
-        elif equity[v] <= 0.0 or notional > limits.leverage_max * equity[v]:
-            collateral_usd[v] = notional / limits.leverage
-            reasons |= _TOP_UP
-        elif notional * limits.leverage_max < limits.leverage**2 * equity[v]:
-            collateral_usd[v] = notional / limits.leverage
-            reasons |= _RELEASE
-        if collateral_usd[v] < equity[v]:
-            spare += (equity[v] - collateral_usd[v]) / unit_usd[v]
-    spare = max(spare, 0.0)
-    cut = False
-    for v in range(venues):
-        if target_eth[v] == 0.0 or collateral_usd[v] <= equity[v]:
-            continue
-        need = (collateral_usd[v] - equity[v]) / unit_usd[v]
-        if need <= spare:
-            spare -= need
-            continue
-        reasons |= _UNFUNDED
-        collateral_usd[v] = equity[v] + spare * unit_usd[v]
-        if target_eth[v] > short_eth[v]:
-            carried = collateral_usd[v] * limits.leverage_max / price[v]
-            steps = np.floor((carried - short_eth[v]) / step_eth[v] + DUST)
-            size = steps * step_eth[v]
-            enough = steps > 0.0 and size * price[v] >= min_notional_usd[v]
-            affordable = short_eth[v] + size if enough else short_eth[v]
-            cut = cut or affordable < target_eth[v]
-            target_eth[v] = min(target_eth[v], affordable)
-        if target_eth[v] == 0.0:
-            collateral_usd[v] = 0.0
-        else:
-            spare = 0.0
-    return reasons, cut
+def _margined(book: Floats, v: int, moment: Moment, limits: Limits) -> bool:
+    """Whether the collateral of a held short stays as it is."""
+    notional = max(book[SHORT, v] * book[PRICE, v], book[DEBT, v])
+    equity, most = book[EQUITY, v], moment.leverage_max
+    return bool(
+        notional <= most * equity
+        and notional * most >= moment.leverage**2 * equity
+        and limits.keep_alive * notional <= equity
+    )
 
 
 @njit_in_place
 def step(
     state: Floats,
-    short_eth: Floats,
-    price: Floats,
-    equity: Floats,
-    exposure_eth: float,
+    memory: Floats,
+    book: Floats,
+    moment: Moment,
     lo: float,
     hi: float,
     to_lo: float,
     to_hi: float,
-    weights: Floats,
     limits: Limits,
-    step_eth: Floats,
-    min_notional_usd: Floats,
-    debt_usd: Floats,
-    available: float,
-    unit_usd: Floats,
-    target_eth: Floats,
-    collateral_usd: Floats,
+    rules: GuardRules,
+    bound: Floats,
+    chain: Floats,
 ) -> tuple[int, float, float]:
     """Decide targets and collateral of one moment; allocation-free.
 
     Parameters
     ----------
-    state : float64 (5 + V,)
-        Guard state, see :func:`initial_state`; replaced in place by the next state.
-    short_eth, price, equity : float64 (V,)
-        Position (ETH, positive short), perpetual price and margin equity (USD) per venue.
-    exposure_eth : float
-        Long ETH; where nothing is left of it, every short is closed.
-    lo, hi, to_lo, to_hi, weights
-        The intent's row; NaN in any of the four means unknown.
+    state : float64 (9 + 2·V,)
+        See ``moment.initial_state``; replaced in place by the next state.
+    memory : float64 (guard.SIZE,)
+        The guard's; replaced in place.
+    book : float64 (at least ``moment.DECISION_ROWS``, V)
+        A row per quantity, see ``moment``; ``TARGET`` and ``COLLATERAL`` are written.
+    moment : Moment
+    lo, hi, to_lo, to_hi : float
+        The intent's row, with its weights in ``book[SHARE]``; NaN in any of the four means unknown.
     limits : Limits
-    step_eth, min_notional_usd : float64 (V,)
-        Venue filters.
-    debt_usd : float64 (V,)
-        USD owed to the venue behind ETH collateral: margin is not released from under it.
-    available : float
-        What can still be posted, in units of USDT or of ETH; may be infinite.
-    unit_usd : float64 (V,)
-        Margin that one such unit gives on the venue, USD.
-    target_eth, collateral_usd : float64 (V,)
-        Written: short to hold, and margin equity to hold before the cost of trading.
+    rules : GuardRules
+    bound : float64 (guard.BOUND_SIZE,)
+        Room for what the guard leaves; as ``guard.unbound`` makes it.
+    chain : float64 (LINKS,)
+        Written: the numbers behind the decision, see ``moment.CHAIN``.
 
     Returns
     -------
     reasons : int
-        Flags of :class:`Reason`.
+        Flags of ``Reason``.
     lo, hi : float
         The band in force.
     """
-    venues = len(short_eth)
-    reasons = 0
+    venues = book.shape[1]
+    reasons = _ground(state, book, moment, limits, rules)
+    if reasons != 0:
+        _hold(state, book, chain)
+        return reasons | _HALTED, state[STATE_LO], state[STATE_HI]
+    state[STATE_NOW] = moment.now
+    exposure = moment.exposure_eth
     held = 0.0
     for v in range(venues):
-        held += short_eth[v]
+        held += book[SHORT, v]
     if np.isfinite(lo + hi + to_lo + to_hi):
-        remember(state, lo, hi, to_lo, to_hi, weights)
+        remember(state, lo, hi, to_lo, to_hi, book[SHARE])
     else:
         state[STATE_AGE] += 1.0
         lo, hi = state[STATE_LO], state[STATE_HI]
         to_lo, to_hi = state[STATE_TO_LO], state[STATE_TO_HI]
+        for v in range(venues):
+            book[SHARE, v] = state[STATE_WEIGHTS + v]
         if np.isnan(lo) or state[STATE_AGE] > limits.grace_ticks:
             reasons |= _FALLBACK
             lo = to_lo = min(limits.fallback_ratio, limits.max_ratio)
@@ -282,164 +287,120 @@ def step(
 
     ratio = 0.0
     if held > 0.0:
-        ratio = held / exposure_eth if exposure_eth > 0.0 else np.inf
-    goal = ratio
+        ratio = held / exposure if exposure > 0.0 else np.inf
+    asks = asked(ratio, lo, hi, to_lo, to_hi)
+    forced = False
+    if rules.active:
+        reasons |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
+        forced = np.isfinite(bound[FORCED])
+        least = bound[LEAST]
+        if least > lo + RATIO_TOLERANCE:
+            reasons |= int(bound[BINDS])
+        if forced:
+            lo = hi = to_lo = to_hi = max(bound[FORCED], least)
+        else:
+            if bound[CHEAPER] > 0.0:
+                hi = to_hi = to_lo = lo
+            lo, hi = max(lo, least), max(hi, least)
+            to_lo, to_hi = max(to_lo, least), max(to_hi, least)
+        if bound[TO_VENUE] >= 0.0:
+            for v in range(venues):
+                book[SHARE, v] = 1.0 if v == int(bound[TO_VENUE]) else 0.0
+
+    goal = asked(ratio, lo, hi, to_lo, to_hi)
     if ratio < lo - RATIO_TOLERANCE:
-        goal = to_lo
         reasons |= _RAISE
-    elif ratio > hi + RATIO_TOLERANCE:
-        goal = to_hi
-        reasons |= _LOWER
     else:
-        reasons |= _IN_BAND
+        reasons |= _LOWER if ratio > hi + RATIO_TOLERANCE else _IN_BAND
     if goal > limits.max_ratio + RATIO_TOLERANCE:
         goal = limits.max_ratio
         reasons |= _CAPPED
     goal = max(goal, 0.0)
+    over_cap = ratio > limits.max_ratio + RATIO_TOLERANCE
+    waits = moment.quiet or moment.now - state[STATE_MOVED] < limits.min_interval_h
+    waits = waits and not forced and not over_cap
+    if waits:
+        # Only what the guard itself asks for moves the hedge.
+        allowed = max(ratio, min(bound[LEAST], limits.max_ratio))
+        if goal != allowed:
+            goal = allowed
+            reasons |= _WAIT
+    note(asks, goal, lo, hi, moment, rules, bound, chain)
 
     resized = abs(goal - ratio) > RATIO_TOLERANCE
     moves = resized
-    if held > 0.0:
+    if held > 0.0 and not waits:
         deviation = 0.0
         for v in range(venues):
-            deviation += abs(state[STATE_WEIGHTS + v] * held - short_eth[v])
+            deviation += abs(book[SHARE, v] * held - book[SHORT, v])
         if deviation > SWITCH_TOLERANCE * held:
             moves = True
             reasons |= _SWITCH
 
-    over_cap = ratio > limits.max_ratio + RATIO_TOLERANCE
-    blocked = False
+    if moment.now * 60.0 + 1e-6 >= state[STATE_MINUTE] + 1.0:
+        state[STATE_MINUTE] = np.floor(moment.now * 60.0 + 1e-6)
+        state[STATE_SPENT] = 0.0
+    room = limits.minute_usd - state[STATE_SPENT]
+    total_eth = max(goal * exposure, 0.0) if moves else -1.0
+    reasons |= round_orders(book, total_eth, over_cap, moves and not resized)
+    reasons |= limit_orders(book, exposure, limits, moment.spot, room, moves and not resized)
+    reasons |= _margin(book, moment, limits, resized)
+    reasons |= stay_alive(book, limits, moment.spot, room)
+    traded = 0.0
     for v in range(venues):
-        now = short_eth[v]
-        wanted = state[STATE_WEIGHTS + v] * goal * exposure_eth if moves else now
-        if wanted <= DUST * step_eth[v]:
-            target_eth[v] = 0.0
-            continue
-        target_eth[v] = now
-        if wanted == now:
-            continue
-        steps = abs(wanted - now) / step_eth[v]
-        # Under the cap an order never overshoots; over it, it never falls short.
-        steps = np.ceil(steps - DUST) if over_cap and wanted < now else np.floor(steps + DUST)
-        size = steps * step_eth[v]
-        if wanted < now:
-            target_eth[v] = max(0.0, now - size)
-        elif size * price[v] >= min_notional_usd[v]:
-            target_eth[v] = now + size
-        elif steps > 0.0:
-            # Only orders that add need the minimum; reduce-only ones are exempt.
-            reasons |= _BELOW_MINIMUM
-            blocked = True
-    if blocked and not resized:
-        # A move between venues that cannot open one leg must not close the other.
-        for v in range(venues):
-            target_eth[v] = short_eth[v]
-
-    flags, cut = _fund(
-        short_eth,
-        price,
-        equity,
-        limits,
-        step_eth,
-        min_notional_usd,
-        debt_usd,
-        available,
-        unit_usd,
-        target_eth,
-        collateral_usd,
-    )
-    reasons |= flags
-    if cut and not resized:
-        # As above: without the money for one leg the other stays, and is margined where it is.
-        for v in range(venues):
-            target_eth[v] = short_eth[v]
-        flags, _ = _fund(
-            short_eth,
-            price,
-            equity,
-            limits,
-            step_eth,
-            min_notional_usd,
-            debt_usd,
-            available,
-            unit_usd,
-            target_eth,
-            collateral_usd,
-        )
-        reasons |= flags
+        traded += abs(book[TARGET, v] - book[SHORT, v]) * book[PRICE, v]
+        state[STATE_WEIGHTS + venues + v] = book[TARGET, v]
+    if traded > 0.0:
+        state[STATE_MOVED] = moment.now
+        state[STATE_SPENT] += traded
     return reasons, lo, hi
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Outcome of one step.
-
-    Attributes
-    ----------
-    target_eth, collateral_usd : float64 (V,)
-        Short and margin equity to hold on each venue.
-    lo, hi : float
-        Band in force.
-    reasons : Reason
-    state : float64 (5 + V,)
-        The guard's next state.
-    """
-
-    target_eth: Floats
-    collateral_usd: Floats
-    lo: float
-    hi: float
-    reasons: Reason
-    state: Floats
+@njit_in_place
+def _margin(book: Floats, moment: Moment, limits: Limits, resized: bool) -> int:
+    """Margin the targets, and the shorts instead where a move between venues lacks the money."""
+    reasons, cut, _ = fund(book, moment, limits)
+    if not cut or resized:
+        return reasons
+    # Without the money for one leg the other stays, and is margined where it is.
+    for v in range(book.shape[1]):
+        book[TARGET, v] = book[SHORT, v]
+        book[ASKED_FOR, v] = book[COLLATERAL, v]
+    again, _, spare = fund(book, moment, limits)
+    if limits.waits:
+        give_what_was_asked(book, spare)
+    return reasons | again
 
 
-def decide(
-    state: Floats,
-    *,
-    short_eth: Floats,
-    price: Floats,
-    equity: Floats,
-    exposure_eth: float,
-    band: tuple[float, float, float, float],
-    weights: Floats,
-    limits: Limits,
-    step_eth: Floats,
-    min_notional_usd: Floats,
-) -> Decision:
-    """Pure form of :func:`step`: inputs stay as they are, the next state is returned.
+@njit_in_place
+def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: GuardRules) -> int:
+    """Flags of what cannot be trusted about a moment; 0 where all can."""
+    flags = 0
+    known = np.isfinite(moment.exposure_eth)
+    priced = np.isfinite(moment.spot) and moment.spot > 0.0
+    for v in range(book.shape[1]):
+        known = known and np.isfinite(book[SHORT, v] + book[EQUITY, v] + book[ON_WAY, v])
+        priced = priced and np.isfinite(book[PRICE, v]) and book[PRICE, v] > 0.0
+    if rules.active:
+        known = known and np.isfinite(moment.equity + moment.flow + moment.pnl + moment.earned)
+        priced = priced and np.isfinite(moment.mark)
+    if not known:
+        flags |= _NO_POSITION
+    if not priced or not moment.mark_age_s <= limits.mark_max_age_s:
+        flags |= _STALE_MARK
+    if not moment.now >= state[STATE_NOW]:
+        flags |= _CLOCK_BACK
+    return flags
 
-    Parameters are those of :func:`step`, with ``band = (lo, hi, to_lo, to_hi)``; as much USDT as it
-    takes can be posted.
 
-    Raises
-    ------
-    ValueError
-        Exposure not positive and finite, or a position, price or equity that is not finite: a
-        decision on unknown ground is not made.
-    """
-    if not (np.isfinite(exposure_eth) and exposure_eth > 0):
-        raise ValueError(f"exposure_eth = {exposure_eth}: expected a positive number of ETH")
-    for name, values in (("short_eth", short_eth), ("price", price), ("equity", equity)):
-        if not np.all(np.isfinite(values)):
-            raise ValueError(f"{name} = {values}: expected finite numbers; confirm the position")
-    following = state.copy()
-    target_eth = np.empty_like(short_eth)
-    collateral_usd = np.empty_like(short_eth)
-    flags, lo, hi = step(
-        following,
-        short_eth,
-        price,
-        equity,
-        exposure_eth,
-        *band,
-        weights,
-        limits,
-        step_eth,
-        min_notional_usd,
-        np.zeros_like(price),
-        math.inf,
-        np.ones_like(price),
-        target_eth,
-        collateral_usd,
-    )
-    return Decision(target_eth, collateral_usd, lo, hi, Reason(flags), following)
+@njit_in_place
+def _hold(state: Floats, book: Floats, chain: Floats) -> None:
+    """Keep what is held; what is unknown keeps its last target, and no number is made up."""
+    venues = book.shape[1]
+    for v in range(venues):
+        short, margin = book[SHORT, v], book[EQUITY, v] + book[ON_WAY, v]
+        known = np.isfinite(short)
+        book[TARGET, v] = short if known else state[STATE_WEIGHTS + venues + v]
+        book[COLLATERAL, v] = margin if np.isfinite(margin) else 0.0
+    for link in range(len(chain)):
+        chain[link] = np.nan

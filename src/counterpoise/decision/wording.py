@@ -2,7 +2,8 @@
 
 import math
 
-from counterpoise.decision.step import Decision, Reason
+from counterpoise.decision.decide import Decision
+from counterpoise.decision.moment import Reason
 from counterpoise.hedging import Situation
 from counterpoise.hedging.volatility_rule import reference_volatility
 from counterpoise.units import DAY_MS

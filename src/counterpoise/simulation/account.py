@@ -53,6 +53,10 @@ class SimulatedPath:
         USDT paid to the venues minus what came back, since the beginning.
     margin_low : float64 (B,)
         Smallest margin equity ÷ notional at the worst mark of any bar; NaN without a short.
+    coming : float64 (B, V)
+        Collateral on its way to a venue at the end of the bucket: USD, or ETH.
+    chain : float64 (B, 6)
+        Numbers behind the last decision, in the order of ``decision.moment.CHAIN``.
     liquidations : int
         Positions taken over by the venue on the path.
     """
@@ -72,6 +76,8 @@ class SimulatedPath:
     posted_eth: Floats
     paid_in_usd: Floats
     margin_low: Floats
+    coming: Floats
+    chain: Floats
     liquidations: int
 
     @property

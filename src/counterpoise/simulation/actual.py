@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.decision.moment import LINKS
 from counterpoise.errors import FixConfig, NotEnoughData, RejectData
 from counterpoise.market.fills import Fills
 from counterpoise.market.timeline import Timeline
@@ -92,7 +93,7 @@ def replay(
     spot_moved = np.where(prices.marks, prices.spot_last - prices.spot_before, 0.0)
     perp_moved = np.where(prices.marks[:, None], prices.perp_last - prices.perp_before, 0.0)
     exposure_into = np.concatenate([market.exposure_eth[:1], market.exposure_eth[:-1]])
-    posted_usd = np.abs(held) * close / where.limits.leverage
+    posted_usd = np.abs(held) * close / where.watch.leverage[:, None]
     posted_eth = np.zeros_like(posted_usd)
 
     pnl = np.zeros((ticks, 7))
@@ -133,6 +134,8 @@ def replay(
         posted_eth=posted_eth,
         paid_in_usd=paid_in,
         margin_low=unknown,
+        coming=np.zeros_like(posted_eth),
+        chain=np.full((ticks, LINKS), np.nan),
         liquidations=0,
     )
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
-from counterpoise.decision.step import Limits, limits_of
+from counterpoise.decision.limits import event_windows, funding_cost, guard_rules, limits_of
+from counterpoise.decision.moment import Limits
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.path import exposure_path
 from counterpoise.market.liquidity import FEWEST_HOURS, liquidity
 from counterpoise.market.timeline import Timeline
-from counterpoise.simulation.arrays import AccountRules, CostRules
+from counterpoise.risk.guard import GuardRules
+from counterpoise.simulation.arrays import AccountRules, CostRules, GuardArrays
 from counterpoise.simulation.prices import MarketArrays
 from counterpoise.units import BPS, stamp
 from counterpoise.venues.contract import Contract, VenueRules, contract_at, stack, venues
@@ -38,7 +40,7 @@ class Arena:
         Their clock.
     market : MarketArrays
         By tick; ``market.bucket`` counts ticks.
-    venue, limits, costs, account
+    venue, limits, costs, account, guard, watch
         Arguments of the compiled loop.
     """
 
@@ -50,6 +52,8 @@ class Arena:
     limits: Limits
     costs: CostRules
     account: AccountRules
+    guard: GuardRules
+    watch: GuardArrays
 
 
 def costs_of(settings: Settings) -> CostRules:
@@ -71,6 +75,24 @@ def account_of(settings: Settings) -> AccountRules:
         coin_value=coin_value[capital.collateral],
         inverse=capital.collateral == "coin-margined",
         budget_usd=np.inf if capital.usdt_budget is None else capital.usdt_budget,
+        transfer_ticks=capital.transfer_h,
+        transfer_usd=capital.transfer_usd,
+    )
+
+
+def watch_of(timeline: Timeline, settings: Settings, span: slice) -> GuardArrays:
+    """What margin and guard need to know at each tick of a span."""
+    floor, cap, quiet = (part[span] for part in event_windows(timeline, settings))
+    capital = settings.capital
+    leverage_max = np.minimum(cap, capital.leverage_max)
+    leverage = leverage_max * (capital.leverage / capital.leverage_max)
+    return GuardArrays(
+        leverage=leverage,
+        leverage_max=leverage_max,
+        event_floor=np.ascontiguousarray(floor),
+        quiet=np.ascontiguousarray(quiet),
+        is_open=np.ones(len(floor), dtype=np.bool_),
+        cost=np.ascontiguousarray(funding_cost(timeline, settings.risk.funding.horizon_h)[span]),
     )
 
 
@@ -157,6 +179,8 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         limits_of(settings),
         costs_of(settings),
         account_of(settings),
+        guard_rules(settings),
+        watch_of(timeline, settings, span),
     )
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.decision.moment import LINKS
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -18,6 +20,29 @@ class IntentArrays(NamedTuple):
     to_hi: Floats
     weights: Floats
     urgency: Floats
+
+
+class GuardArrays(NamedTuple):
+    """What margin, guard and venues are at each tick.
+
+    Attributes
+    ----------
+    leverage, leverage_max : float64 (T,)
+        Notional ÷ equity after a top-up, and the one that asks for it.
+    event_floor : float64 (T,)
+        Hedge floor of an event window, 0 without one.
+    quiet, is_open : bool (T,)
+        Only the guard may move the hedge; the venues take orders and transfers.
+    cost : float64 (T, V)
+        Expected funding cost of a short over the guard's horizon, a fraction; NaN is unknown.
+    """
+
+    leverage: Floats
+    leverage_max: Floats
+    event_floor: Floats
+    quiet: NDArray[np.bool_]
+    is_open: NDArray[np.bool_]
+    cost: Floats
 
 
 class CostRules(NamedTuple):
@@ -41,11 +66,17 @@ class AccountRules(NamedTuple):
         P&L in ETH, contracts sized in USD.
     budget_usd : float
         Most USDT that can be paid in, net of what came back; may be infinite.
+    transfer_ticks : int
+        Ticks that collateral travels to a venue.
+    transfer_usd : float
+        What moving collateral costs, once.
     """
 
     coin_value: float
     inverse: bool
     budget_usd: float
+    transfer_ticks: int = 0
+    transfer_usd: float = 0.0
 
 
 class Record(NamedTuple):
@@ -55,6 +86,7 @@ class Record(NamedTuple):
     short_eth: Floats
     equity: Floats
     posted_eth: Floats
+    coming: Floats
     paid_in: Floats
     margin_low: Floats
     traded_eth: Floats
@@ -65,6 +97,7 @@ class Record(NamedTuple):
     exposure_mean: Floats
     spot: Floats
     spot_open: Floats
+    chain: Floats
 
 
 def empty_record(buckets: int, venues: int) -> Record:
@@ -78,6 +111,7 @@ def empty_record(buckets: int, venues: int) -> Record:
         short_eth=levels(buckets, venues),
         equity=levels(buckets, venues),
         posted_eth=levels(buckets, venues),
+        coming=levels(buckets, venues),
         paid_in=levels(buckets),
         margin_low=levels(buckets),
         traded_eth=levels(buckets),
@@ -88,4 +122,5 @@ def empty_record(buckets: int, venues: int) -> Record:
         exposure_mean=levels(buckets),
         spot=levels(buckets),
         spot_open=levels(buckets),
+        chain=levels(buckets, LINKS),
     )

@@ -76,10 +76,12 @@ def simulate(
             where.market.exposure_eth,
             bucket,
             rows,
+            where.watch,
             where.venue,
             where.limits,
             where.costs,
             where.account,
+            where.guard,
             record,
         )
         return SimulatedPath(
@@ -98,6 +100,8 @@ def simulate(
             posted_eth=record.posted_eth,
             paid_in_usd=record.paid_in,
             margin_low=record.margin_low,
+            coming=record.coming,
+            chain=record.chain,
             liquidations=liquidations,
         )
 
@@ -145,5 +149,7 @@ def to_days(path: SimulatedPath) -> SimulatedPath:
         posted_eth=path.posted_eth[ends],
         paid_in_usd=path.paid_in_usd[ends],
         margin_low=np.fmin.reduceat(path.margin_low, begins),
+        coming=path.coming[ends],
+        chain=path.chain[ends],
         liquidations=path.liquidations,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.decision.step import Reason
+from counterpoise.decision.moment import Reason
 from counterpoise.errors import FixConfig
 from counterpoise.hedging import RECOMMENDED, Situation, policies
 from counterpoise.profiling import stage

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from counterpoise import __version__
-from counterpoise.decision.step import Reason
+from counterpoise.decision.moment import Reason
 from counterpoise.errors import FixConfig
 from counterpoise.hedging import RECOMMENDED
 from counterpoise.profiling import stage

@@ -1,0 +1,154 @@
+"""Limits and rules of the settings as plain numbers, and what the guard needs to know by the hour.
+
+It reads settings and a timeline; it decides nothing.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.config import Settings
+from counterpoise.decision.moment import Limits
+from counterpoise.market.calendar import CLASSES
+from counterpoise.market.event_clock import names_of
+from counterpoise.market.timeline import Timeline
+from counterpoise.risk.guard import NO_GUARD, Four, GuardRules
+from counterpoise.risk_settings import EventRule, StopSettings
+from counterpoise.units import HOURS_PER_DAY
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def _or_none(limit: float | None) -> float:
+    """A limit, infinite where there is none."""
+    return math.inf if limit is None else limit
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Limits of the settings."""
+    orders = settings.risk.orders
+    return Limits(
+        max_ratio=settings.hedge.max_ratio,
+        fallback_ratio=settings.hedge.base_ratio,
+        grace_ticks=float(settings.safety.signal_grace_h),
+        venue_usd=_or_none(orders.venue_usd),
+        total_usd=_or_none(orders.total_usd),
+        order_usd=_or_none(orders.order_usd),
+        minute_usd=_or_none(orders.minute_usd),
+        collar=orders.collar,
+        fat_finger=orders.fat_finger,
+        min_interval_h=orders.min_interval_s / 3600.0,
+        keep_alive=settings.risk.keep_alive,
+        mark_max_age_s=settings.risk.mark_max_age_s,
+        waits=settings.capital.transfer_h > 0,
+    )
+
+
+def guard_rules(settings: Settings) -> GuardRules:
+    """Rules of the guard; inactive where the settings switch none on."""
+    risk, stops = settings.risk, settings.risk.stops
+    four = (stops.portfolio, stops.spot, stops.short, stops.short_equity)
+    full = min(settings.hedge.max_ratio, 1.0)
+
+    def ratio(stop: StopSettings) -> float:
+        cut = full if stop.to_ratio is None else stop.to_ratio
+        return {"full_hedge": full, "flatten": 0.0, "cut": cut}[stop.action]
+
+    def each(values: list[float]) -> Four:
+        portfolio, spot, short, short_equity = values
+        return portfolio, spot, short, short_equity
+
+    rules = GuardRules(
+        active=True,
+        drawdown_limit=_or_none(risk.drawdown.limit),
+        gap=risk.drawdown.gap,
+        reserve=risk.drawdown.reserve,
+        rerisk_h=float(risk.drawdown.rerisk_h),
+        lock_step=_or_none(risk.profit_lock.step),
+        lock_keep=risk.profit_lock.keep,
+        stop_distance=each([_or_none(stop.distance) for stop in four]),
+        stop_trailing=each([float(stop.follow == "trailing") for stop in four]),
+        stop_ratio=each([ratio(stop) for stop in four]),
+        stop_cooldown_h=each([float(stop.cooldown_h) for stop in four]),
+        funding_limit=_or_none(risk.funding.limit),
+        funding_release=risk.funding.release,
+        funding_keep=risk.funding.keep or 0.0,
+        switch_gain=risk.funding.switch_gain,
+    )
+    asked = (
+        rules.drawdown_limit < math.inf
+        or rules.lock_step < math.inf
+        or any(distance < math.inf for distance in rules.stop_distance)
+        or rules.funding_limit < math.inf
+        or rules.funding_keep > 0.0
+        or any(rule.hedge_floor > 0.0 for rule in event_rules(settings).values())
+    )
+    return rules if asked else NO_GUARD
+
+
+def event_rules(settings: Settings) -> dict[str, EventRule]:
+    """Rule of each class of the calendar."""
+    return {kind: getattr(settings.risk.events, kind.replace("-", "_")) for kind in CLASSES}
+
+
+def event_windows(timeline: Timeline, settings: Settings) -> tuple[Floats, Floats, Flags]:
+    """Hedge floor, cap of the leverage and quiet hours at each tick, as announced by then.
+
+    Returns
+    -------
+    floor, leverage_cap : float64 (T,)
+        0, and infinite, outside of windows. Of several windows the strictest counts.
+    quiet : bool (T,)
+        Whether only the guard may move the hedge.
+    """
+    ticks = len(timeline.ts_ms)
+    floor, cap = np.zeros(ticks), np.full(ticks, np.inf)
+    quiet = np.zeros(ticks, dtype=np.bool_)
+    for kind, rule in event_rules(settings).items():
+        ahead, behind = (timeline.events.get(name) for name in names_of(kind))
+        if ahead is None or behind is None:
+            continue
+        inside = (ahead <= rule.before_h) | (behind <= rule.after_h)
+        floor[inside] = np.maximum(floor[inside], rule.hedge_floor)
+        if rule.leverage_cap is not None:
+            cap[inside] = np.minimum(cap[inside], rule.leverage_cap)
+        if rule.new_orders == "none":
+            quiet |= inside
+    return floor, cap, quiet
+
+
+def funding_cost(timeline: Timeline, horizon_h: int) -> Floats:
+    """Expected funding cost of a short over a horizon, as known at each tick.
+
+    The mean of the last two settled rates goes on: nothing this project tried forecasts funding of
+    a week better (SCIENCE §3).
+
+    Parameters
+    ----------
+    timeline : Timeline
+    horizon_h : int
+
+    Returns
+    -------
+    float64 (T, V)
+        Fraction of notional; positive costs the short, NaN is unknown.
+    """
+    settled = timeline.funding_settled
+    cost = np.full(settled.shape, np.nan)
+    for v in range(settled.shape[1]):
+        at = np.flatnonzero(np.isfinite(settled[:, v]))
+        if len(at) < 2:
+            continue
+        rates = settled[at, v]
+        means = np.full(len(at), np.nan)
+        means[1:] = (rates[1:] + rates[:-1]) / 2.0
+        place = np.searchsorted(at, np.arange(len(settled)), side="right") - 1
+        known = place >= 0
+        per_hour = means[place[known]] / timeline.funding_interval_h[known, v]
+        cost[known, v] = -per_hour * horizon_h
+        # A feed that fell silent says nothing about next week.
+        silent = np.arange(len(settled)) - at[np.maximum(place, 0)] > HOURS_PER_DAY
+        cost[silent, v] = np.nan
+    return cost

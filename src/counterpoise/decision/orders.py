@@ -1,0 +1,160 @@
+"""What of a goal becomes orders: the venue's filters, then the limits of the account.
+
+The last thing before an order. Specification: docs/simulation.md, decision.step, 5 and 6.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.compiled import njit_in_place
+from counterpoise.decision.moment import (
+    DUST,
+    MINIMUM,
+    PRICE,
+    SHARE,
+    SHORT,
+    STEP,
+    TARGET,
+    Limits,
+    Reason,
+)
+
+Floats = NDArray[np.float64]
+
+_BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
+_VENUE_CAP = int(Reason.VENUE_CAP)
+_ORDER_CAP = int(Reason.ORDER_CAP)
+_COLLAR = int(Reason.COLLAR)
+_FAT_FINGER = int(Reason.FAT_FINGER)
+
+
+@njit_in_place
+def steps_of(usd: float, price: float, step_eth: float) -> float:
+    """Largest size of whole steps that an amount buys, ETH."""
+    return float(np.floor(usd / price / step_eth + DUST) * step_eth)
+
+
+@njit_in_place
+def keep_shorts(book: Floats) -> None:
+    """Make what is held the target on every venue."""
+    for v in range(book.shape[1]):
+        book[TARGET, v] = book[SHORT, v]
+
+
+@njit_in_place
+def round_orders(book: Floats, total_eth: float, over_cap: bool, between_venues: bool) -> int:
+    """Split a total over the venues and round each order by its venue's filters.
+
+    Parameters
+    ----------
+    book : float64 (rows, V)
+        ``TARGET`` is written.
+    total_eth : float
+        Short on all venues together; negative leaves every position as it is.
+    over_cap : bool
+        What is held exceeds the cap of the hedge ratio: reductions are rounded up.
+    between_venues : bool
+        The total does not change: one leg must not go without the other.
+
+    Returns
+    -------
+    reasons : int
+    """
+    if total_eth < 0.0:
+        keep_shorts(book)
+    blocked = False
+    for v in range(book.shape[1]):
+        now = book[SHORT, v]
+        wanted = now if total_eth < 0.0 else book[SHARE, v] * total_eth
+        if wanted <= DUST * book[STEP, v]:
+            book[TARGET, v] = 0.0
+            continue
+        book[TARGET, v] = now
+        if wanted == now:
+            continue
+        steps = abs(wanted - now) / book[STEP, v]
+        # Under the cap an order never overshoots; over it, it never falls short.
+        steps = np.ceil(steps - DUST) if over_cap and wanted < now else np.floor(steps + DUST)
+        size = steps * book[STEP, v]
+        if wanted < now:
+            book[TARGET, v] = max(0.0, now - size)
+        elif size * book[PRICE, v] >= book[MINIMUM, v]:
+            book[TARGET, v] = now + size
+        elif steps > 0.0:
+            # Only orders that add need the minimum; reduce-only ones are exempt.
+            blocked = True
+    if blocked and between_venues:
+        keep_shorts(book)
+    return _BELOW_MINIMUM if blocked else 0
+
+
+@njit_in_place
+def limit_orders(
+    book: Floats,
+    exposure_eth: float,
+    limits: Limits,
+    index: float,
+    room_usd: float,
+    between_venues: bool,
+) -> int:
+    """Apply the caps of venues and of orders to the targets.
+
+    Parameters
+    ----------
+    book : float64 (rows, V)
+        ``TARGET`` is read and written.
+    exposure_eth : float
+    limits : Limits
+    index : float
+        Price that the collar is measured from, USD.
+    room_usd : float
+        What may still be traded in this minute.
+    between_venues : bool
+        The total does not change: one leg must not go without the other.
+
+    Returns
+    -------
+    reasons : int
+    """
+    reasons = 0
+    total = 0.0
+    for v in range(book.shape[1]):
+        price = book[PRICE, v]
+        most = min(limits.venue_usd, max(limits.total_usd - total, 0.0))
+        if book[TARGET, v] * price > most:
+            book[TARGET, v] = steps_of(most, price, book[STEP, v])
+            reasons |= _VENUE_CAP
+        total += book[TARGET, v] * price
+        size = abs(book[TARGET, v] - book[SHORT, v])
+        if size == 0.0:
+            continue
+        if abs(price / index - 1.0) > limits.collar:
+            book[TARGET, v] = book[SHORT, v]
+            reasons |= _COLLAR
+        elif exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth:
+            book[TARGET, v] = book[SHORT, v]
+            reasons |= _FAT_FINGER
+        else:
+            reasons |= _cut_order(book, v, limits, room_usd)
+        room_usd -= abs(book[TARGET, v] - book[SHORT, v]) * price
+    if between_venues and reasons & (_COLLAR | _FAT_FINGER):
+        keep_shorts(book)
+    return reasons
+
+
+@njit_in_place
+def _cut_order(book: Floats, v: int, limits: Limits, room_usd: float) -> int:
+    """Cut one venue's order to what an order and this minute may be."""
+    price, now = book[PRICE, v], book[SHORT, v]
+    size = abs(book[TARGET, v] - now)
+    most = min(limits.order_usd, max(room_usd, 0.0))
+    if size * price <= most:
+        return 0
+    part = steps_of(most, price, book[STEP, v])
+    if book[TARGET, v] < now:
+        book[TARGET, v] = max(now - part, 0.0)
+    elif part * price < book[MINIMUM, v]:
+        book[TARGET, v] = now
+    else:
+        book[TARGET, v] = now + part
+    return _ORDER_CAP

@@ -1,0 +1,356 @@
+"""The risk guard: what of an intent may stand, given what was lost, gained, paid and announced.
+
+One compiled function, :func:`look`, runs inside every decision. It knows no intent and no order; it
+keeps peaks, floors and cool-downs in a vector of its own, and says from which hedge ratio on a
+decision may go, or which ratio it must go to. Specification: docs/risk.md.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.compiled import njit, njit_in_place
+
+Floats = NDArray[np.float64]
+
+#: What bound, as flags of ``decision.moment.Reason``.
+DRAWDOWN, LOCK, STOP, FUNDING_COST, EVENT, REARMED = (1 << bit for bit in range(11, 17))
+
+#: The four stops: what each watches.
+PORTFOLIO, SPOT, SHORT_MARK, SHORT_EQUITY, STOPS = range(5)
+
+#: The guard's memory: hour of the last look; highest equity of this cushion, equity that gains are
+#: counted from and the highest since, USD; the floor in force, the hour it last rose, the hour of
+#: the last re-risk; whether funding costs too much, the venue it was moved to (-1: none), the most
+#: funding earned, USD; then a reference and the end of its cool-down for each stop.
+NOW, PEAK, BASE, TOP, FLOOR, SINCE, REARMED_AT, ON, VENUE, EARNED_TOP, REFERENCE = range(11)
+UNTIL = REFERENCE + STOPS
+SIZE = UNTIL + STOPS
+
+#: What a look leaves: the floor of the hedge ratio; the ratio a stop asks for (NaN: none); whether
+#: the low edge of the band is to be taken; the venue that takes all (-1: the intent's weights);
+#: equity that is kept, USD (-inf: nothing); the flag to raise where the floor binds.
+LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, BOUND_SIZE = range(7)
+
+#: A floor so near to the full hedge is the full hedge: the last of a cushion is kept for its costs.
+SNAP = 0.9
+#: Ratios closer than this are equal.
+TINY = 1e-12
+
+Four = tuple[float, float, float, float]
+
+
+class GuardRules(NamedTuple):
+    """Rules of one account as plain numbers; infinity switches a rule off.
+
+    Attributes
+    ----------
+    active : bool
+        Any rule is on.
+    drawdown_limit : float
+        Most of the peak equity that may be lost, a fraction.
+    gap, reserve : float
+        Fall between two decisions that the cushion must bear, and share of equity kept for costs.
+    rerisk_h : float
+        Hours after the floor last rose at which it is looked at anew.
+    lock_step, lock_keep : float
+        Gain, as a share of the base, from which on it is locked; share of the top that is kept.
+    stop_distance, stop_trailing, stop_ratio, stop_cooldown_h : tuple of 4 float
+        By stop: adverse change that fires it, whether (1.0) its reference follows the best price,
+        the hedge ratio it goes to, and for how many hours.
+    funding_limit, funding_release, funding_keep : float
+        Expected cost over the horizon that is too much, a fraction of notional; share of it at
+        which that ends; share of the funding earned that is kept, 0 is off.
+    switch_gain : float
+        Saving over the horizon that is worth moving to another venue, a fraction of notional.
+    """
+
+    active: bool
+    drawdown_limit: float
+    gap: float
+    reserve: float
+    rerisk_h: float
+    lock_step: float
+    lock_keep: float
+    stop_distance: Four
+    stop_trailing: Four
+    stop_ratio: Four
+    stop_cooldown_h: Four
+    funding_limit: float
+    funding_release: float
+    funding_keep: float
+    switch_gain: float
+
+
+_OFF: Four = (np.inf, np.inf, np.inf, np.inf)
+_ONES: Four = (1.0, 1.0, 1.0, 1.0)
+#: Every rule off.
+NO_GUARD = GuardRules(
+    active=False,
+    drawdown_limit=np.inf,
+    gap=0.15,
+    reserve=0.01,
+    rerisk_h=168.0,
+    lock_step=np.inf,
+    lock_keep=0.5,
+    stop_distance=_OFF,
+    stop_trailing=_ONES,
+    stop_ratio=_ONES,
+    stop_cooldown_h=(24.0, 24.0, 24.0, 24.0),
+    funding_limit=np.inf,
+    funding_release=0.5,
+    funding_keep=0.0,
+    switch_gain=np.inf,
+)
+
+
+class Seen(NamedTuple):
+    """What the guard looks at.
+
+    Attributes
+    ----------
+    now : float
+        Hours, from any beginning.
+    equity, flow : float
+        The holder's equity in USD: coins at spot, and the P&L of the hedge after all costs; and
+        equity after deposits and withdrawals since the last look ÷ equity without them.
+    spot, mark : float
+        USD; the mark of the first venue.
+    pnl, earned : float
+        P&L of the hedge after all costs and funding received, since the beginning, USD.
+    exposure_eth, short_eth : float
+        Long, and short on all venues together, ETH.
+    event_floor : float
+        Hedge floor of an event window, 0 without one.
+    """
+
+    now: float
+    equity: float
+    flow: float
+    spot: float
+    mark: float
+    pnl: float
+    earned: float
+    exposure_eth: float
+    short_eth: float
+    event_floor: float
+
+
+@njit
+def initial_memory() -> Floats:
+    """Memory of a guard that has seen nothing; shape (``SIZE``,)."""
+    memory = np.zeros(SIZE)
+    memory[PEAK] = np.nan
+    memory[NOW] = -np.inf
+    return memory
+
+
+@njit
+def unbound() -> Floats:
+    """What a look leaves where nothing binds; shape (``BOUND_SIZE``,)."""
+    bound = np.zeros(BOUND_SIZE)
+    bound[FORCED] = np.nan
+    bound[TO_VENUE] = -1.0
+    bound[KEPT] = -np.inf
+    return bound
+
+
+@njit_in_place
+def look(
+    memory: Floats,
+    rules: GuardRules,
+    seen: Seen,
+    full: float,
+    weights: Floats,
+    cost: Floats,
+    bound: Floats,
+) -> int:
+    """Update the guard's memory with one moment and say what binds; allocation-free.
+
+    A second look at the same moment changes nothing.
+
+    Parameters
+    ----------
+    memory : float64 (SIZE,)
+        Replaced in place.
+    rules : GuardRules
+    seen : Seen
+        All finite.
+    full : float
+        The full hedge, a ratio.
+    weights, cost : float64 (V,)
+        Of the intent in force; and the expected funding cost of a short over the horizon by venue,
+        a fraction of notional, NaN where it is unknown.
+    bound : float64 (BOUND_SIZE,)
+        Written.
+
+    Returns
+    -------
+    flags : int
+        STOP, FUNDING_COST and REARMED, where they hold. ``bound[BINDS]`` is the flag of the floor.
+    """
+    if np.isnan(memory[PEAK]):
+        memory[PEAK] = memory[BASE] = memory[TOP] = seen.equity
+        memory[FLOOR] = 0.0
+        memory[SINCE] = seen.now
+        memory[REARMED_AT] = -np.inf
+        memory[ON] = 0.0
+        memory[VENUE] = -1.0
+        memory[EARNED_TOP] = seen.earned
+        memory[REFERENCE + PORTFOLIO] = seen.equity
+        memory[REFERENCE + SPOT] = seen.spot
+        memory[REFERENCE + SHORT_MARK] = seen.mark
+        memory[REFERENCE + SHORT_EQUITY] = seen.pnl
+        for k in range(STOPS):
+            memory[UNTIL + k] = -np.inf
+    elif seen.flow != 1.0 and seen.now > memory[NOW]:
+        memory[PEAK] *= seen.flow
+        memory[BASE] *= seen.flow
+        memory[TOP] *= seen.flow
+        memory[REFERENCE + PORTFOLIO] *= seen.flow
+    memory[NOW] = seen.now
+    flags = _floor(memory, rules, full, seen.now, seen.equity, bound)
+    flags |= _stops(memory, rules, seen, bound)
+    flags |= _funding(memory, rules, seen.earned, weights, cost, bound)
+    bound[LEAST] = memory[FLOOR]
+    if seen.event_floor > memory[FLOOR]:
+        bound[LEAST] = seen.event_floor
+        bound[BINDS] = EVENT
+    return flags
+
+
+@njit_in_place
+def _need(rules: GuardRules, full: float, kept: float, equity: float) -> float:
+    """Hedge ratio at which a fall by the gap leaves what is to be kept."""
+    if equity <= 0.0:
+        return full if kept > -np.inf else 0.0
+    cushion = 1.0 - rules.reserve - kept / equity
+    need = full * min(max(1.0 - cushion / rules.gap, 0.0), 1.0)
+    return full if need >= SNAP * full else need
+
+
+@njit_in_place
+def _floor(
+    memory: Floats, rules: GuardRules, full: float, now: float, equity: float, bound: Floats
+) -> int:
+    """Cushion rule of the drawdown limit and the profit lock (docs/risk.md, 2)."""
+    bound[KEPT] = -np.inf
+    bound[BINDS] = DRAWDOWN
+    if rules.drawdown_limit == np.inf and rules.lock_step == np.inf:
+        return 0
+    highest = equity >= memory[PEAK]
+    memory[PEAK] = max(memory[PEAK], equity)
+    memory[TOP] = max(memory[TOP], equity)
+    kept = (1.0 - rules.drawdown_limit) * memory[PEAK]
+    gain = memory[TOP] - memory[BASE]
+    if gain >= rules.lock_step * memory[BASE]:
+        locked = memory[BASE] + rules.lock_keep * gain
+        if locked > kept:
+            kept = locked
+            bound[BINDS] = LOCK
+    need = _need(rules, full, kept, equity)
+    if highest or need > memory[FLOOR]:
+        memory[FLOOR] = need
+        memory[SINCE] = now
+    elif memory[FLOOR] > 0.0 and now - memory[SINCE] >= rules.rerisk_h:
+        memory[SINCE] = memory[REARMED_AT] = now
+        if need >= full - TINY:
+            memory[PEAK] = memory[BASE] = memory[TOP] = equity
+            kept = (1.0 - rules.drawdown_limit) * equity
+            bound[BINDS] = DRAWDOWN
+            need = _need(rules, full, kept, equity)
+        memory[FLOOR] = need
+    bound[KEPT] = kept
+    return REARMED if memory[REARMED_AT] == now else 0
+
+
+@njit_in_place
+def _stops(memory: Floats, rules: GuardRules, seen: Seen, bound: Floats) -> int:
+    """Stops of the portfolio and of either leg (docs/risk.md, 3)."""
+    bound[FORCED] = np.nan
+    flags = 0
+    for k in range(STOPS):
+        distance = rules.stop_distance[k]
+        if distance == np.inf:
+            continue
+        if k == PORTFOLIO:
+            x = seen.equity
+        elif k == SPOT:
+            x = seen.spot
+        elif k == SHORT_MARK:
+            x = seen.mark
+        else:
+            x = seen.pnl
+        rises = k == SHORT_MARK
+        idle = k >= SHORT_MARK and seen.short_eth <= 0.0
+        active = False
+        if memory[UNTIL + k] > -np.inf:
+            active = seen.now < memory[UNTIL + k]
+            if not active:
+                memory[UNTIL + k] = -np.inf
+                memory[REFERENCE + k] = x
+        elif idle:
+            memory[REFERENCE + k] = x
+        else:
+            reference = memory[REFERENCE + k]
+            if rules.stop_trailing[k] > 0.0:
+                reference = min(reference, x) if rises else max(reference, x)
+                memory[REFERENCE + k] = reference
+            if rises:
+                active = x >= (1.0 + distance) * reference
+            elif k == SHORT_EQUITY:
+                active = x <= reference - distance * seen.exposure_eth * seen.spot
+            else:
+                active = x <= (1.0 - distance) * reference
+            if active:
+                memory[UNTIL + k] = seen.now + rules.stop_cooldown_h[k]
+        if active:
+            flags = STOP
+            if not bound[FORCED] >= rules.stop_ratio[k]:
+                bound[FORCED] = rules.stop_ratio[k]
+    return flags
+
+
+@njit_in_place
+def _funding(
+    memory: Floats, rules: GuardRules, earned: float, weights: Floats, cost: Floats, bound: Floats
+) -> int:
+    """Funding that costs too much, or eats what it earned (docs/risk.md, 4)."""
+    bound[CHEAPER] = 0.0
+    bound[TO_VENUE] = -1.0
+    if rules.funding_limit == np.inf and rules.funding_keep == 0.0:
+        return 0
+    memory[EARNED_TOP] = max(memory[EARNED_TOP], earned)
+    asked = 0.0
+    for v in range(len(cost)):
+        if weights[v] > 0.0:
+            asked += weights[v] * cost[v]
+    if memory[ON] > 0.0:
+        # Unknown is no relief.
+        limited = rules.funding_limit < np.inf
+        if asked <= 0.0 or (limited and asked < rules.funding_release * rules.funding_limit):
+            memory[ON] = 0.0
+            memory[VENUE] = -1.0
+            memory[EARNED_TOP] = earned
+    elif asked > rules.funding_limit or (
+        rules.funding_keep > 0.0
+        and memory[EARNED_TOP] > 0.0
+        and asked > 0.0
+        and earned < rules.funding_keep * memory[EARNED_TOP]
+    ):
+        memory[ON] = 1.0
+    if memory[ON] == 0.0:
+        return 0
+    if memory[VENUE] < 0.0 and len(cost) > 1:
+        best = -1
+        for v in range(len(cost)):
+            if np.isfinite(cost[v]) and (best < 0 or cost[v] < cost[best]):
+                best = v
+        if best >= 0 and asked - cost[best] > rules.switch_gain:
+            memory[VENUE] = float(best)
+    bound[TO_VENUE] = memory[VENUE]
+    chosen = int(memory[VENUE])
+    if chosen < 0 or not cost[chosen] <= rules.funding_limit:
+        bound[CHEAPER] = 1.0
+    return FUNDING_COST
