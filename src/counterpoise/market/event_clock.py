@@ -62,3 +62,28 @@ def event_clock(events: pl.DataFrame, ts_ms: Millis) -> dict[str, Floats]:
         to, past_name = names_of(kind)
         found |= {to: ahead, past_name: behind}
     return found
+
+
+def event_times(events: dict[str, Floats], ts_ms: Millis, kind: str) -> Millis:
+    """Moments at which events of a class took effect, read back from the clock.
+
+    Parameters
+    ----------
+    events : dict of str to float64 (T,)
+        What :func:`event_clock` gave.
+    ts_ms : int64 (T,)
+        The ticks it gave it for.
+    kind : str
+        One of the classes of the calendar.
+
+    Returns
+    -------
+    int64 (N,)
+        Ascending, from the first tick to the last. What was withdrawn never took effect; of two
+        events between the same two ticks only the later one is on the clock.
+    """
+    since = events[names_of(kind)[1]]
+    seen = np.isfinite(since)
+    times: Millis = np.unique(ts_ms[seen] - np.rint(since[seen] * HOUR_MS).astype(np.int64))
+    inside: Millis = times[times >= ts_ms[0]]
+    return inside
