@@ -180,7 +180,7 @@ def test_importing_twice_changes_nothing(tmp_path: Path) -> None:
 def test_help_names_every_command_and_the_exit_codes() -> None:
     done = command("--help")
     assert done.returncode == 0
-    for words in ("ratio", "now", "data", "study", "demo", "Exit codes"):
+    for words in ("ratio", "now", "data", "events", "study", "demo", "Exit codes"):
         assert words in done.stdout
 
 

@@ -26,6 +26,7 @@ READERS = (
     ("now",),
     ("exposure",),
     ("features",),
+    ("events",),
     ("study", "--out", "never"),
 )
 
