@@ -6,17 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.decision import Reason, decide
-from counterpoise.decision.step import (
-    Decision,
-    Limits,
-    initial_state,
-    remember,
-    rests,
-    step,
-)
+from counterpoise.decision import moment as rows
+from counterpoise.decision.decide import Decision, quiet_moment
+from counterpoise.decision.moment import Limits, Moment, initial_state
+from counterpoise.decision.step import remember, rests, step
+from counterpoise.risk.guard import NO_GUARD, initial_memory, unbound
 
-LIMITS = Limits(max_ratio=1.0, fallback_ratio=0.8, grace_ticks=2.0, leverage=2.0, leverage_max=3.0)
+LIMITS = Limits(max_ratio=1.0, fallback_ratio=0.8, grace_ticks=2.0)
 NAN = float("nan")
+
+
+def moment_of(exposure: float, *, price: float = 2000.0, now: float = 0.0) -> Moment:
+    """A moment at which only the intent speaks."""
+    return quiet_moment(exposure_eth=exposure, spot=price, leverage=2.0, leverage_max=3.0, now=now)
 
 
 def one(
@@ -28,16 +30,18 @@ def one(
     equity: float | None = None,
     state: np.ndarray | None = None,
     limits: Limits = LIMITS,
+    moment: Moment | None = None,
 ) -> Decision:
     """Decide for one venue."""
     return decide(
         initial_state(1) if state is None else state,
+        initial_memory(),
         short_eth=np.array([short]),
         price=np.array([price]),
         equity=np.array([short * price / 2 if equity is None else equity]),
-        exposure_eth=exposure,
         band=band,
         weights=np.array([1.0]),
+        moment=moment_of(exposure, price=price) if moment is None else moment,
         limits=limits,
         step_eth=np.array([0.001]),
         min_notional_usd=np.array([20.0]),
@@ -102,15 +106,46 @@ def test_the_decision_leaves_its_inputs_as_they_were() -> None:
     np.testing.assert_array_equal(state, before)
 
 
-@pytest.mark.parametrize("exposure", [0.0, -1.0, NAN, float("inf")])
-def test_no_decision_on_an_unknown_exposure(exposure: float) -> None:
-    with pytest.raises(ValueError, match="exposure_eth"):
-        one(exposure=exposure)
+@pytest.mark.parametrize("exposure", [NAN, float("inf")])
+def test_nothing_moves_on_an_unknown_exposure(exposure: float) -> None:
+    decided = one(500.0, exposure=exposure)
+    assert decided.reasons == Reason.HALTED | Reason.NO_POSITION
+    assert decided.target_eth[0] == 500.0
+    assert decided.collateral_usd[0] == 500_000.0
 
 
-def test_no_decision_on_an_unknown_position() -> None:
-    with pytest.raises(ValueError, match="confirm the position"):
-        one(NAN)
+def test_nothing_moves_on_an_unknown_position_and_its_last_target_stands() -> None:
+    state = one(500.0).state
+    decided = one(NAN, equity=1e6, state=state)
+    assert decided.reasons == Reason.HALTED | Reason.NO_POSITION
+    assert decided.target_eth[0] == 800.0
+    assert decided.collateral_usd[0] == 1e6
+
+
+@pytest.mark.parametrize("price", [NAN, 0.0, -1.0, float("inf")])
+def test_nothing_moves_on_a_price_that_is_none(price: float) -> None:
+    decided = one(500.0, price=price, equity=1e6)
+    assert decided.reasons == Reason.HALTED | Reason.STALE_MARK
+    assert decided.target_eth[0] == 500.0
+
+
+def test_nothing_moves_on_a_mark_that_is_too_old() -> None:
+    limits = LIMITS._replace(mark_max_age_s=60.0)
+    fresh = one(500.0, limits=limits, moment=moment_of(1000.0)._replace(mark_age_s=60.0))
+    stale = one(500.0, limits=limits, moment=moment_of(1000.0)._replace(mark_age_s=60.5))
+    unknown = one(500.0, limits=limits, moment=moment_of(1000.0)._replace(mark_age_s=NAN))
+    assert fresh.target_eth[0] == 800.0
+    assert stale.reasons == unknown.reasons == Reason.HALTED | Reason.STALE_MARK
+    assert stale.target_eth[0] == 500.0
+
+
+def test_nothing_moves_when_the_clock_jumps_back_and_all_goes_on_when_it_is_right_again() -> None:
+    state = one(500.0, moment=moment_of(1000.0, now=10.0)).state
+    back = one(500.0, state=state, moment=moment_of(1000.0, now=9.99))
+    assert back.reasons == Reason.HALTED | Reason.CLOCK_BACK
+    assert back.target_eth[0] == 500.0
+    again = one(500.0, state=back.state, moment=moment_of(1000.0, now=10.0))
+    assert again.target_eth[0] == 800.0
 
 
 ratios = st.floats(0.0, 1.5)
@@ -153,12 +188,13 @@ def test_scaling_the_exposure_scales_the_decision(
     def relative(exposure: float) -> float:
         decided = decide(
             initial_state(1),
+            initial_memory(),
             short_eth=np.array([ratio * exposure]),
             price=np.array([2000.0]),
             equity=np.array([ratio * exposure * 1000.0]),
-            exposure_eth=exposure,
             band=band,
             weights=np.array([1.0]),
+            moment=moment_of(exposure),
             limits=LIMITS,
             step_eth=np.array([1e-9]),
             min_notional_usd=np.array([0.0]),
@@ -171,12 +207,13 @@ def test_scaling_the_exposure_scales_the_decision(
 def test_a_switch_between_venues_that_cannot_open_one_leg_closes_none() -> None:
     decided = decide(
         initial_state(2),
+        initial_memory(),
         short_eth=np.array([0.10, 0.0]),
         price=np.array([2000.0, 2000.0]),
         equity=np.array([100.0, 0.0]),
-        exposure_eth=0.125,
         band=(0.5, 0.9, 0.5, 0.9),
         weights=np.array([0.5, 0.5]),
+        moment=moment_of(0.125),
         limits=LIMITS,
         step_eth=np.array([0.01, 0.01]),
         min_notional_usd=np.array([20.0, 150.0]),
@@ -201,25 +238,28 @@ def test_what_rests_is_what_step_leaves_alone(
 ) -> None:
     """A driver may skip step where ``rests`` says so, and only the intent is remembered."""
     lo, hi = sorted(edges)
-    short_eth = np.array(short)
-    price = np.full(len(short), 2000.0)
-    equity = short_eth * price * margin
-    weights = np.array([1.0] if len(short) == 1 else [weight, 1 - weight])
-    debt_usd = np.full(len(short), debt)
-    steps, least = np.full(len(short), 0.001), np.full(len(short), 20.0)
-    if not rests(
-        short_eth, price, equity, 1000.0, lo, hi, lo, hi, weights, LIMITS, steps, debt_usd
-    ):
+    venues = len(short)
+    book = np.zeros((rows.DECISION_ROWS, venues))
+    book[rows.SHORT], book[rows.PRICE] = short, 2000.0
+    book[rows.EQUITY] = book[rows.SHORT] * 2000.0 * margin
+    book[rows.SHARE] = [1.0] if venues == 1 else [weight, 1 - weight]
+    book[rows.DEBT], book[rows.STEP], book[rows.MINIMUM] = debt, 0.001, 20.0
+    book[rows.UNIT] = 1.0
+    moment, bound = moment_of(1000.0)._replace(available=0.0), unbound()
+    row = (lo, hi, lo, hi)
+    flags = rests(initial_memory(), book, moment, *row, LIMITS, NO_GUARD, bound)
+    if flags < 0:
         return
-    state, remembered = initial_state(len(short)), initial_state(len(short))
-    target, collateral = np.empty(len(short)), np.empty(len(short))
-    flags, *band = step(
-        *(state, short_eth, price, equity, 1000.0, lo, hi, lo, hi, weights, LIMITS, steps, least),
-        *(debt_usd, 0.0, np.ones(len(short)), target, collateral),
+    state, remembered = initial_state(venues), initial_state(venues)
+    weights, equity = book[rows.SHARE].copy(), book[rows.EQUITY].copy()
+    reasons, *band = step(
+        state, initial_memory(), book, moment, *row, LIMITS, NO_GUARD, bound, np.empty(rows.LINKS)
     )
-    remember(remembered, lo, hi, lo, hi, weights)
-    assert Reason(flags) == Reason.IN_BAND
-    assert target.tolist() == short
-    assert collateral.tolist() == equity.tolist()
+    remember(remembered, *row, weights)
+    remembered[rows.STATE_NOW] = moment.now
+    remembered[rows.STATE_WEIGHTS + venues :] = short
+    assert Reason(reasons) == Reason(flags) == Reason.IN_BAND
+    assert book[rows.TARGET].tolist() == short
+    assert book[rows.COLLATERAL].tolist() == equity.tolist()
     assert band == [lo, hi]
     assert state.tolist() == remembered.tolist()
