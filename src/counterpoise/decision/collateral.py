@@ -71,7 +71,8 @@ def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float
             book[COLLATERAL, v] = notional / moment.leverage
             reasons |= _RELEASE
         if book[COLLATERAL, v] < have:
-            spare += (have - book[COLLATERAL, v]) / book[UNIT, v]
+            # Margin on its way cannot be called back.
+            spare += max(book[EQUITY, v] - book[COLLATERAL, v], 0.0) / book[UNIT, v]
     spare = max(spare, 0.0)
     cut = False
     for v in range(venues):
@@ -118,10 +119,10 @@ def _carry(book: Floats, v: int, notional_usd: float) -> bool:
 def give_what_was_asked(book: Floats, spare: float) -> None:
     """Send the collateral that the first round asked for ahead of a move between venues."""
     for v in range(book.shape[1]):
-        more = (book[ASKED_FOR, v] - book[COLLATERAL, v]) / book[UNIT, v]
-        if 0.0 < more <= spare:
-            book[COLLATERAL, v] = book[ASKED_FOR, v]
-            spare -= more
+        more = min(book[ASKED_FOR, v] - book[COLLATERAL, v], spare * book[UNIT, v])
+        if more > 0.0:
+            book[COLLATERAL, v] += more
+            spare -= more / book[UNIT, v]
 
 
 @njit_in_place

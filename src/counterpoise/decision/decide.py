@@ -130,7 +130,7 @@ class Desk:
         In the order of ``Moment``.
     intent : float64 (6,)
         ``lo hi to_lo to_hi`` of the intent; then the band in force, written.
-    chain : float64 (6,)
+    chain : float64 (12,)
         Numbers behind the last decision, in the order of ``moment.CHAIN``.
     state, memory : float64
         What is remembered from decision to decision: all a driver has to keep through a restart.

@@ -164,10 +164,40 @@ TARGET, COLLATERAL, ASKED_FOR, DECISION_ROWS = range(10, 14)
 ) = range(10)
 
 #: Numbers behind a decision, in the order of :data:`CHAIN`.
-ASKED, LEAST_RATIO, FORCED_RATIO, GOAL, GUARDED_USD, KEPT_USD, LINKS = range(7)
-#: Their names: what the intent asked for, the floor and the forced ratio of the guard, what was
-#: left to do before the venue's rules, the equity that is guarded, and what of it is kept.
-CHAIN = ("asked", "floor", "forced", "goal", "guarded_usd", "kept_usd")
+(
+    ASKED,
+    LEAST_RATIO,
+    FORCED_RATIO,
+    GOAL,
+    GUARDED_USD,
+    KEPT_USD,
+    HELD_RATIO,
+    STOP_KIND,
+    STOP_LEVEL,
+    FUNDING_AT,
+    MOST_LEVERAGE,
+    DISTANCE,
+    LINKS,
+) = range(13)
+#: Their names: the hedge ratio that the intent asked for, the floor and the forced ratio of the
+#: guard, what was left to do before the venue's rules; the equity that is guarded, what of it is
+#: kept; the ratio held before; the stop that forces a ratio (0 to 3) and the level it fired at; the
+#: expected funding cost, a fraction of notional; the leverage that asks for a top-up; the largest
+#: distance of a perpetual to the index.
+CHAIN = (
+    "asked",
+    "floor",
+    "forced",
+    "goal",
+    "guarded_usd",
+    "kept_usd",
+    "held",
+    "stop",
+    "stop_level",
+    "funding_cost",
+    "leverage_max",
+    "distance",
+)
 
 
 @njit

@@ -95,6 +95,7 @@ def limit_orders(
     limits: Limits,
     index: float,
     room_usd: float,
+    over_cap: bool,
     between_venues: bool,
 ) -> int:
     """Apply the caps of venues and of orders to the targets.
@@ -109,6 +110,8 @@ def limit_orders(
         Price that the collar is measured from, USD.
     room_usd : float
         What may still be traded in this minute.
+    over_cap : bool
+        What is held exceeds the cap of the hedge ratio: no reduction is a mistake.
     between_venues : bool
         The total does not change: one leg must not go without the other.
 
@@ -118,28 +121,73 @@ def limit_orders(
     """
     reasons = 0
     total = 0.0
+    room_usd = max(room_usd, 0.0)
+    to_open = to_close = 0.5 * room_usd
     for v in range(book.shape[1]):
-        price = book[PRICE, v]
+        price, now = book[PRICE, v], book[SHORT, v]
         most = min(limits.venue_usd, max(limits.total_usd - total, 0.0))
         if book[TARGET, v] * price > most:
             book[TARGET, v] = steps_of(most, price, book[STEP, v])
             reasons |= _VENUE_CAP
-        total += book[TARGET, v] * price
-        size = abs(book[TARGET, v] - book[SHORT, v])
+            added = book[TARGET, v] - now
+            if added > 0.0 and added * price < book[MINIMUM, v]:
+                book[TARGET, v] = now
+        size = abs(book[TARGET, v] - now)
+        opens = book[TARGET, v] > now
+        mistake = exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth
+        room = room_usd
+        if between_venues:
+            room = to_open if opens else to_close
         if size == 0.0:
-            continue
-        if abs(price / index - 1.0) > limits.collar:
-            book[TARGET, v] = book[SHORT, v]
+            pass
+        elif abs(price / index - 1.0) > limits.collar:
+            book[TARGET, v] = now
             reasons |= _COLLAR
-        elif exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth:
-            book[TARGET, v] = book[SHORT, v]
+        elif mistake and (opens or not over_cap):
+            book[TARGET, v] = now
             reasons |= _FAT_FINGER
         else:
-            reasons |= _cut_order(book, v, limits, room_usd)
-        room_usd -= abs(book[TARGET, v] - book[SHORT, v]) * price
-    if between_venues and reasons & (_COLLAR | _FAT_FINGER):
-        keep_shorts(book)
+            reasons |= _cut_order(book, v, limits, room)
+        used = abs(book[TARGET, v] - now) * price
+        total += book[TARGET, v] * price
+        room_usd -= used
+        if opens:
+            to_open -= used
+        else:
+            to_close -= used
+    if between_venues:
+        if reasons & (_COLLAR | _FAT_FINGER):
+            keep_shorts(book)
+        else:
+            _match_legs(book, limits)
     return reasons
+
+
+@njit_in_place
+def _match_legs(book: Floats, limits: Limits) -> None:
+    """Open and close the same size in a move between venues."""
+    opened = closed = 0.0
+    for v in range(book.shape[1]):
+        opened += max(book[TARGET, v] - book[SHORT, v], 0.0)
+        closed += max(book[SHORT, v] - book[TARGET, v], 0.0)
+    left, opened = min(opened, closed), 0.0
+    for v in range(book.shape[1]):
+        if book[TARGET, v] > book[SHORT, v]:
+            part = min(book[TARGET, v] - book[SHORT, v], left)
+            part = np.floor(part / book[STEP, v] + DUST) * book[STEP, v]
+            if part * book[PRICE, v] < book[MINIMUM, v]:
+                part = 0.0
+            book[TARGET, v] = book[SHORT, v] + part
+            left -= part
+            opened += part
+    for v in range(book.shape[1]):
+        if book[TARGET, v] < book[SHORT, v]:
+            part = np.ceil(max(opened, 0.0) / book[STEP, v] - DUST) * book[STEP, v]
+            part = min(book[SHORT, v] - book[TARGET, v], part)
+            book[TARGET, v] = book[SHORT, v] - part
+            opened -= part
+        if book[TARGET, v] * book[PRICE, v] > limits.venue_usd:
+            book[TARGET, v] = steps_of(limits.venue_usd, book[PRICE, v], book[STEP, v])
 
 
 @njit_in_place
