@@ -113,6 +113,8 @@ class Position:
 
     def liquidation_price(self) -> float:
         """Price at which equity equals maintenance; infinite if no rise gets there."""
+        if self.fails_at(self.last):
+            return self.last
         price = math.inf
         for cap, rate, amount in self.tiers:
             if self.funds.inverse:
