@@ -172,6 +172,8 @@ def advise(
     *,
     short_eth: float,
     posted: float | None = None,
+    other_maintenance: float = 0.0,
+    other_pnl: float = 0.0,
 ) -> Advised:
     """Advice at the last tick with prices, for one position on the first venue.
 
@@ -185,11 +187,15 @@ def advise(
         Short held now, ETH, >= 0.
     posted : float, optional
         Margin equity held now, in the collateral's unit; for the row of where the user stands.
+    other_maintenance, other_pnl : float
+        Of the other positions that share ``posted`` (cross margin), in the collateral's value: USD,
+        or ETH for ``coin-margined``.
 
     Raises
     ------
     FixConfig
-        An unknown policy, a negative short or margin, or a short of over ten times the exposure.
+        An unknown policy, a negative short or margin, other positions without a margin, or a
+        short of over ten times the exposure.
     NotEnoughData
         No tick with both prices, or too little history to price an order.
     FixConfig, RejectData, NotEnoughData
@@ -199,6 +205,19 @@ def advise(
     acted_on = policies[settings.hedge.policy].name
     if posted is not None and not (math.isfinite(posted) and posted >= 0.0):
         raise FixConfig("--margin", posted, "an amount >= 0", "give the margin equity you hold")
+    if not (math.isfinite(other_maintenance) and other_maintenance >= 0.0):
+        raise FixConfig(
+            "--other-maintenance", other_maintenance, "an amount >= 0", "give it as the venue does"
+        )
+    if not math.isfinite(other_pnl):
+        raise FixConfig("--other-pnl", other_pnl, "a finite amount", "give it as the venue does")
+    if posted is None and (other_maintenance or other_pnl):
+        raise FixConfig(
+            "--margin",
+            None,
+            "the margin equity that the other positions share",
+            "give --margin beside --other-maintenance and --other-pnl",
+        )
     priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
     sigma_day, volume_day = liquidity(timeline)
     ready = priced & np.isfinite(sigma_day) & (volume_day[:, 0] > 0)
@@ -239,6 +258,7 @@ def advise(
         reasons: Reason,
         why: str,
         held: float | None = None,
+        shared: tuple[float, float] = (0.0, 0.0),
     ) -> Advice:
         order = target_eth - short_eth
         return Advice(
@@ -268,6 +288,8 @@ def advise(
                 contract,
                 exposure_eth=exposure,
                 posted=held,
+                other_maintenance=shared[0],
+                other_pnl=shared[1],
             ),
             funding_day_last_usd=target_eth * price * inputs["funding_last"] * per_day,
             funding_day_forecast_usd=target_eth * price * inputs["funding_next"] * per_day,
@@ -310,6 +332,7 @@ def advise(
             else "Its liquidation price is that of your margin at this price."
         ),
         held=posted,
+        shared=(other_maintenance, other_pnl),
     )
     rows = (*(ask(name) for name in ordered), as_is)
     return Advised(ts_ms, price, exposure, short_eth, rows, inputs, held_now)
