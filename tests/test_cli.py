@@ -333,8 +333,12 @@ def test_now_shows_formula_recommended_full_and_where_i_stand(
         dies = row["margin"]["liquidation_price_usd"]
         assert dies is None or dies > found["price_usd"]
         assert row["margin"]["unit"] == ("USDT" if collateral == "usdt" else "ETH")
-    told = command(*arguments, "--config", str(studied / "mine.toml"))
+    held = 1e6 if collateral == "usdt" else 2_000.0
+    shared = ("--margin", str(held), "--other-maintenance", "50", "--other-pnl", "-50")
+    told = command(*arguments, *shared, "--config", str(studied / "mine.toml"))
     assert "→ volatility_timed" in told.stdout
+    assert "as_is: liquidated at" in told.stdout
+    assert "of margin left after the venue's largest fee" in told.stdout
     assert "WARNING: the newest data is" in told.stdout
 
 

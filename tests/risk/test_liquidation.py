@@ -165,6 +165,7 @@ def test_worked_hours() -> None:
     account = QUANTITY * ENTRY / 5, 0.0, QUANTITY, ENTRY, False
     assert hours_to_liquidation(*account, -0.003, 8.0, *BINANCE) == 65 * 8
     assert hours_to_liquidation(*account, 0.0, 8.0, *BINANCE) == math.inf
+    assert math.isnan(hours_to_liquidation(*account, math.nan, 8.0, *BINANCE))
 
 
 @given(accounts())

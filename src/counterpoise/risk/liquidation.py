@@ -171,7 +171,7 @@ def hours_to_liquidation(
     -------
     float
         Hours to the settlement that does it: 0 where equity is at or below maintenance already,
-        ``inf`` where the rate is not negative.
+        ``inf`` where the rate is not negative, NaN where something is unknown.
 
     Examples
     --------
@@ -189,7 +189,8 @@ def hours_to_liquidation(
     if funding_rate >= 0.0:
         return math.inf
     # A hair less than the quotient: its rounding must not ask for a settlement more.
-    return math.ceil(above / (notional * -funding_rate) * (1.0 - 1e-12)) * interval_h
+    settlements = np.ceil(above / (notional * -funding_rate) * (1.0 - 1e-12))
+    return float(settlements) * interval_h
 
 
 def bankruptcy_price(
