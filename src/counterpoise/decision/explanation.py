@@ -130,11 +130,18 @@ def _waits(numbers: Numbers, sections: Sections) -> tuple[float, str]:
 
 
 def _setting(key: str, says: str) -> Callable[[Numbers, Sections], tuple[float, str]]:
-    return lambda _, sections: (value(sections, key), says.format(value(sections, key)))
+    def link(_numbers: Numbers, sections: Sections) -> tuple[float, str]:
+        number = value(sections, key)
+        return number, says.format(number).replace("%", " %")
+
+    return link
 
 
 def _number(name: str, says: str) -> Callable[[Numbers, Sections], tuple[float, str]]:
-    return lambda numbers, _: (numbers[name], says.format(numbers[name]))
+    def link(numbers: Numbers, _sections: Sections) -> tuple[float, str]:
+        return numbers[name], says.format(numbers[name]).replace("%", " %")
+
+    return link
 
 
 def _plain(says: str) -> Callable[[Numbers, Sections], tuple[float, str]]:

@@ -14,9 +14,11 @@ from counterpoise.decision.limits import event_windows, funding_cost, guard_rule
 from counterpoise.decision.moment import Limits
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.path import exposure_path
+from counterpoise.features.engine import compute
 from counterpoise.market.liquidity import FEWEST_HOURS, liquidity
 from counterpoise.market.timeline import Timeline
 from counterpoise.risk.guard import GuardRules
+from counterpoise.risk.leverage import adverse_move, dynamic_leverage
 from counterpoise.simulation.arrays import AccountRules, CostRules, GuardArrays
 from counterpoise.simulation.prices import MarketArrays
 from counterpoise.units import BPS, stamp
@@ -77,22 +79,6 @@ def account_of(settings: Settings) -> AccountRules:
         budget_usd=np.inf if capital.usdt_budget is None else capital.usdt_budget,
         transfer_ticks=capital.transfer_h,
         transfer_usd=capital.transfer_usd,
-    )
-
-
-def watch_of(timeline: Timeline, settings: Settings, span: slice) -> GuardArrays:
-    """What margin and guard need to know at each tick of a span."""
-    floor, cap, quiet = (part[span] for part in event_windows(timeline, settings))
-    capital = settings.capital
-    leverage_max = np.minimum(cap, capital.leverage_max)
-    leverage = leverage_max * (capital.leverage / capital.leverage_max)
-    return GuardArrays(
-        leverage=leverage,
-        leverage_max=leverage_max,
-        event_floor=np.ascontiguousarray(floor),
-        quiet=np.ascontiguousarray(quiet),
-        is_open=np.ones(len(floor), dtype=np.bool_),
-        cost=np.ascontiguousarray(funding_cost(timeline, settings.risk.funding.horizon_h)[span]),
     )
 
 
@@ -160,6 +146,15 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         bucket=np.arange(len(ts_ms), dtype=np.int64),
     )
     contracts = contracts_of(settings, int(ts_ms[0]))
+    whole = watch_of(timeline, settings, contracts, exposure_eth)
+    watch = GuardArrays(
+        leverage=cut(whole.leverage),
+        leverage_max=cut(whole.leverage_max),
+        event_floor=cut(whole.event_floor),
+        quiet=np.ascontiguousarray(whole.quiet[span]),
+        is_open=np.ascontiguousarray(whole.is_open[span]),
+        cost=cut(whole.cost),
+    )
     largest_usd = float(held.max()) * float(np.nanmin(timeline.spot.close[span]))
     for contract in contracts:
         if largest_usd < contract.min_notional_usd:
@@ -180,8 +175,73 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         costs_of(settings),
         account_of(settings),
         guard_rules(settings),
-        watch_of(timeline, settings, span),
+        watch,
     )
+
+
+def watch_of(
+    timeline: Timeline, settings: Settings, contracts: list[Contract], exposure_eth: Floats
+) -> GuardArrays:
+    """What margin and guard need to know at each tick of a timeline.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    settings : Settings
+    contracts : list of Contract
+        One per venue.
+    exposure_eth : float64 (T,)
+    """
+    floor, cap, quiet = event_windows(timeline, settings)
+    leverage, leverage_max = _leverage(timeline, settings, contracts, exposure_eth)
+    capped = np.minimum(leverage_max, cap)
+    return GuardArrays(
+        leverage=leverage * (capped / leverage_max),
+        leverage_max=capped,
+        event_floor=floor,
+        quiet=quiet,
+        is_open=np.ones(len(floor), dtype=np.bool_),
+        cost=funding_cost(timeline, settings.risk.funding.horizon_h),
+    )
+
+
+def _leverage(
+    timeline: Timeline, settings: Settings, contracts: list[Contract], exposure_eth: Floats
+) -> tuple[Floats, Floats]:
+    """Leverage after a top-up and the one that asks for it, by ``capital.leverage_mode``.
+
+    Dynamic: the worst rise is expected from the geometric mean of the realised volatilities of a
+    day and of a week (docs/margin.md), over the hours that a transfer takes and the one until it is
+    asked for, against the tiers of a full hedge on one venue; the most careful venue counts.
+    """
+    capital = settings.capital
+    ticks = len(timeline.ts_ms)
+    if capital.leverage_mode == "fixed":
+        return np.full(ticks, capital.leverage), np.full(ticks, capital.leverage_max)
+    found = compute(timeline, ("log_rv_24h", "log_rv_168h"))
+    volatility = np.exp(0.5 * (found["log_rv_24h"] + found["log_rv_168h"]))
+    rules = stack(contracts)
+    lowest = capital.leverage_min
+    leverage, leverage_max = np.full(ticks, np.inf), np.full(ticks, np.inf)
+    for v, contract in enumerate(contracts):
+        close = timeline.perp.close[:, v]
+        high = np.fmax(timeline.mark_high[:, v], close)
+        adverse = adverse_move(
+            high, close, volatility, capital.transfer_h + 1, capital.adverse_quantile
+        )
+        size = settings.hedge.max_ratio * exposure_eth
+        after, asks = dynamic_leverage(
+            adverse,
+            size * close if contract.linear else size,
+            (rules.tier_cap[v], rules.tier_rate[v], rules.tier_amount[v]),
+            lowest,
+            capital.leverage_max,
+            capital.headroom,
+            fallback=(lowest, lowest * capital.headroom),
+            inverse=not contract.linear,
+        )
+        leverage, leverage_max = np.minimum(leverage, after), np.minimum(leverage_max, asks)
+    return leverage, leverage_max
 
 
 def _refuse_unknown(timeline: Timeline, span: slice, sigma_day: Floats, volume_day: Floats) -> None:
