@@ -130,6 +130,7 @@ def path_table(path: SimulatedPath, venues: tuple[str, ...]) -> pl.DataFrame:
     for v, venue in enumerate(venues):
         columns[f"short_eth_{venue}"] = path.short_eth[:, v]
         columns[f"collateral_usd_{venue}"] = path.collateral_usd[:, v]
+        columns[f"on_its_way_{venue}"] = path.coming[:, v]
     for c, component in enumerate(COMPONENTS):
         columns[f"{component}_usd"] = path.pnl[:, c]
     columns["pnl_usd"] = path.total
