@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from counterpoise.cli import run_command
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
+from counterpoise.market.manifest import writing
 from counterpoise.sources.spool import load_left
 from counterpoise.units import DAY_MS, HOUR_MS, MINUTE_MS, to_ms
 from tests.sources.binance_server import EIGHT_HOURS, Venue, bar, settings_of, settlement, zipped
@@ -328,6 +330,37 @@ def test_a_day_that_was_left_is_noted_until_it_is_there(stage, healed_by):
     else:
         assert stage.fetch("klines", span=("--from", "2024-03-04", "--to", "2024-03-05")) == 0
     assert bool(load_left(stage.lake)) == (healed_by == "nobody")
+
+
+def test_an_import_under_way_is_waited_for(stage, undisturbed, monkeypatch):
+    stage.put(Venue(NOW))
+    waits = []
+    with ExitStack() as importing:
+        importing.enter_context(writing(stage.lake))
+
+        def wait(seconds):
+            waits.append(seconds)
+            if len(waits) == 3:
+                importing.close()
+
+        monkeypatch.setattr("counterpoise.sources.fetch.sleep", wait)
+        assert stage.fetch("klines,funding") == 0
+        assert waits == [0.2, 0.5, 1.0]
+    assert files(stage.lake) == undisturbed
+
+
+def test_an_import_that_does_not_end_leaves_the_downloads_for_later(
+    stage, undisturbed, monkeypatch, capfd
+):
+    stage.put(Venue(NOW))
+    monkeypatch.setattr("counterpoise.sources.fetch.sleep", lambda _: None)
+    with writing(stage.lake):
+        assert stage.fetch("klines,funding") == 6
+        assert "is being written by another process" in capfd.readouterr().err
+    stage.put(Venue(NOW))
+    assert stage.fetch("klines,funding") == 0
+    assert not [path for path in stage.asked if "/2024-02-" in path], "nothing is downloaded twice"
+    assert files(stage.lake) == undisturbed
 
 
 def test_nothing_is_noted_of_a_dataset_without_a_row(stage):

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from time import time
+from time import sleep, time
 
 import polars as pl
 
@@ -37,6 +37,9 @@ BATCH_ROWS = 3_000_000
 GIVE_UP_AFTER = 3
 #: A file the source lacks so long after its span will not be published any more.
 PUBLISHED_WITHIN_MS = 45 * DAY_MS
+
+#: Waits for another process that writes into the lake, such as an import, before it is told.
+LAKE_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 #: Called with (units done, units in all, name).
 Progress = Callable[[int, int, str], None]
@@ -293,8 +296,7 @@ class _Run:
                 brought.rows_revised += revised
             try:
                 if table.height:
-                    written = self.lake.write({key: table}, replace=self.replace)
-                    _count(brought, written.files[0])
+                    _count(brought, self._stored(key, table))
             except RejectData as contradiction:
                 if alone:
                     self._refuse(units[0].unit, str(contradiction))
@@ -313,6 +315,15 @@ class _Run:
             self.spool.drop(one.unit)
             self.spool.release(one.unit)
         return True
+
+    def _stored(self, key: DatasetKey, table: pl.DataFrame) -> FileReport:
+        """Write into the lake, after whoever else writes just now."""
+        for wait_s in LAKE_WAITS_S:
+            try:
+                return self.lake.write({key: table}, replace=self.replace).files[0]
+            except RetryLater:
+                sleep(wait_s)
+        return self.lake.write({key: table}, replace=self.replace).files[0]
 
     def _without_revisions(self, key: DatasetKey, table: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Rows that do not contradict stored ones: what was known first stays."""

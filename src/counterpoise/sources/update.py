@@ -142,7 +142,7 @@ def _standing(
         reason = told[0] + (f" (and {len(told) - 1} more)" if len(told) > 1 else "") if told else ""
     rows_new = sum(one.rows_new for one in report.datasets) if report else 0
     refused, later = bool(report and report.refused), bool(report and report.later)
-    newest = _newest_ms(lake, feed)
+    newest = _newest_ms(lake, feed, now_ms)
     if newest is None:
         reason = reason or "nothing was ever fetched"
         return Freshness(feed, False, None, rows_new, reason, refused, later)
@@ -157,13 +157,20 @@ def _standing(
     return Freshness(feed, fresh, newest, rows_new, reason, refused, later)
 
 
-def _newest_ms(lake: Lake, feed: Feed) -> int | None:
+def _newest_ms(lake: Lake, feed: Feed, now_ms: int) -> int | None:
+    """When the newest row became known that is known by now."""
     held = lake.datasets().get(feed.key)
     if held is None:
         return None
-    last = max(held.files, key=lambda file: file.last_ms)
-    rows = lake.read_span(feed.key, last.last_ms, last.last_ms + 1)
-    return int(rows["known_at"].dt.epoch("ms").to_numpy().max())
+    if feed.key in (MACRO, EVENTS):
+        # Small tables, in which the newest row is not the one that became known last.
+        rows = lake.read_key(feed.key)
+    else:
+        last = max(held.files, key=lambda file: file.last_ms)
+        rows = lake.read_span(feed.key, last.last_ms, last.last_ms + 1)
+    known = rows["known_at"].dt.epoch("ms").to_numpy()
+    by_now = known[known <= now_ms]
+    return int((by_now if len(by_now) else known).max())
 
 
 def _late_series(lake: Lake, now_ms: int) -> list[str]:
