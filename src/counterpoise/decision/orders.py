@@ -92,11 +92,11 @@ def round_orders(book: Floats, total_eth: float, over_cap: bool, between_venues:
 def limit_orders(
     book: Floats,
     exposure_eth: float,
+    wanted_eth: float,
     limits: Limits,
     index: float,
     room_usd: float,
     over_cap: bool,
-    between_venues: bool,
 ) -> int:
     """Apply the caps of venues and of orders to the targets.
 
@@ -104,7 +104,8 @@ def limit_orders(
     ----------
     book : float64 (rows, V)
         ``TARGET`` is read and written.
-    exposure_eth : float
+    exposure_eth, wanted_eth : float
+        And the total short that the decision goes to; negative where it does not move.
     limits : Limits
     index : float
         Price that the collar is measured from, USD.
@@ -112,8 +113,6 @@ def limit_orders(
         What may still be traded in this minute.
     over_cap : bool
         What is held exceeds the cap of the hedge ratio: no reduction is a mistake.
-    between_venues : bool
-        The total does not change: one leg must not go without the other.
 
     Returns
     -------
@@ -123,6 +122,10 @@ def limit_orders(
     total = 0.0
     room_usd = max(room_usd, 0.0)
     to_open = to_close = 0.5 * room_usd
+    adds = reduces = False
+    for v in range(book.shape[1]):
+        adds = adds or book[TARGET, v] > book[SHORT, v]
+        reduces = reduces or book[TARGET, v] < book[SHORT, v]
     for v in range(book.shape[1]):
         price, now = book[PRICE, v], book[SHORT, v]
         most = min(limits.venue_usd, max(limits.total_usd - total, 0.0))
@@ -136,7 +139,7 @@ def limit_orders(
         opens = book[TARGET, v] > now
         mistake = exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth
         room = room_usd
-        if between_venues:
+        if adds and reduces:
             room = to_open if opens else to_close
         if size == 0.0:
             pass
@@ -155,39 +158,50 @@ def limit_orders(
             to_open -= used
         else:
             to_close -= used
-    if between_venues:
-        if reasons & (_COLLAR | _FAT_FINGER):
-            keep_shorts(book)
-        else:
-            _match_legs(book, limits)
+    if reasons != 0:
+        _match_legs(book, wanted_eth, limits)
     return reasons
 
 
 @njit_in_place
-def _match_legs(book: Floats, limits: Limits) -> None:
-    """Open and close the same size in a move between venues."""
-    opened = closed = 0.0
+def _match_legs(book: Floats, wanted_eth: float, limits: Limits) -> None:
+    """Take back what would carry the total beyond both what is held and what is wanted.
+
+    Where one leg of a change was cut, the other goes only as far: no hedge is lost because a venue
+    takes no order, and none is doubled.
+    """
+    held = total = 0.0
     for v in range(book.shape[1]):
-        opened += max(book[TARGET, v] - book[SHORT, v], 0.0)
-        closed += max(book[SHORT, v] - book[TARGET, v], 0.0)
-    left, opened = min(opened, closed), 0.0
+        held += book[SHORT, v]
+        total += book[TARGET, v]
+    wanted = held if wanted_eth < 0.0 else wanted_eth
+    excess = total - max(held, wanted)
     for v in range(book.shape[1]):
-        if book[TARGET, v] > book[SHORT, v]:
-            part = min(book[TARGET, v] - book[SHORT, v], left)
-            part = np.floor(part / book[STEP, v] + DUST) * book[STEP, v]
-            if part * book[PRICE, v] < book[MINIMUM, v]:
-                part = 0.0
-            book[TARGET, v] = book[SHORT, v] + part
-            left -= part
-            opened += part
+        added, step = book[TARGET, v] - book[SHORT, v], book[STEP, v]
+        if added <= 0.0 or excess <= DUST * step:
+            continue
+        back = np.ceil(excess / step - DUST) * step
+        if (added - back) * book[PRICE, v] < book[MINIMUM, v]:
+            back = added
+        book[TARGET, v] = book[SHORT, v] if back >= added else book[TARGET, v] - back
+        excess -= back
+        total -= back
+    lacking = min(held, wanted) - total
+    room_usd = limits.total_usd
     for v in range(book.shape[1]):
-        if book[TARGET, v] < book[SHORT, v]:
-            part = np.ceil(max(opened, 0.0) / book[STEP, v] - DUST) * book[STEP, v]
-            part = min(book[SHORT, v] - book[TARGET, v], part)
-            book[TARGET, v] = book[SHORT, v] - part
-            opened -= part
-        if book[TARGET, v] * book[PRICE, v] > limits.venue_usd:
-            book[TARGET, v] = steps_of(limits.venue_usd, book[PRICE, v], book[STEP, v])
+        room_usd -= book[TARGET, v] * book[PRICE, v]
+    for v in range(book.shape[1]):
+        taken, step = book[SHORT, v] - book[TARGET, v], book[STEP, v]
+        price = book[PRICE, v]
+        forced = book[SHORT, v] * price > limits.venue_usd
+        if taken <= 0.0 or lacking <= DUST * step or forced:
+            continue
+        back = min(np.ceil(lacking / step - DUST) * step, taken)
+        if back * price > room_usd:
+            back = min(steps_of(max(room_usd, 0.0), price, step), back)
+        book[TARGET, v] = book[SHORT, v] if back == taken else book[TARGET, v] + back
+        lacking -= back
+        room_usd -= back * price
 
 
 @njit_in_place

@@ -52,7 +52,7 @@ from counterpoise.decision.moment import (
     Moment,
     Reason,
 )
-from counterpoise.decision.orders import limit_orders, round_orders
+from counterpoise.decision.orders import keep_shorts, limit_orders, round_orders
 from counterpoise.risk.guard import (
     AT_COST,
     BINDS,
@@ -360,10 +360,8 @@ def step(
     room = limits.minute_usd - state[STATE_SPENT]
     total_eth = max(goal * exposure, 0.0) if moves else -1.0
     reasons |= round_orders(book, total_eth, over_cap, moves and not resized)
-    reasons |= limit_orders(
-        book, exposure, limits, moment.spot, room, over_cap, moves and not resized
-    )
-    reasons |= _margin(book, moment, limits, resized)
+    reasons |= limit_orders(book, exposure, total_eth, limits, moment.spot, room, over_cap)
+    reasons |= _margin(book, moment, limits, room, over_cap, resized)
     reasons |= stay_alive(book, limits, moment.spot, room)
     traded = 0.0
     for v in range(venues):
@@ -377,15 +375,18 @@ def step(
 
 
 @njit_in_place
-def _margin(book: Floats, moment: Moment, limits: Limits, resized: bool) -> int:
+def _margin(
+    book: Floats, moment: Moment, limits: Limits, room: float, over_cap: bool, resized: bool
+) -> int:
     """Margin the targets, and the shorts instead where a move between venues lacks the money."""
     reasons, cut, _ = fund(book, moment, limits)
     if not cut or resized:
         return reasons
     # Without the money for one leg the other stays, and is margined where it is.
     for v in range(book.shape[1]):
-        book[TARGET, v] = book[SHORT, v]
         book[ASKED_FOR, v] = book[COLLATERAL, v]
+    keep_shorts(book)
+    reasons |= limit_orders(book, moment.exposure_eth, -1.0, limits, moment.spot, room, over_cap)
     again, _, spare = fund(book, moment, limits)
     if limits.waits:
         give_what_was_asked(book, spare)
@@ -396,7 +397,7 @@ def _margin(book: Floats, moment: Moment, limits: Limits, resized: bool) -> int:
 def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: GuardRules) -> int:
     """Flags of what cannot be trusted about a moment; 0 where all can."""
     flags = 0
-    known = np.isfinite(moment.exposure_eth)
+    known = bool(np.isfinite(moment.exposure_eth))
     priced = np.isfinite(moment.spot) and moment.spot > 0.0
     for v in range(book.shape[1]):
         known = known and np.isfinite(book[SHORT, v] + book[EQUITY, v] + book[ON_WAY, v])
@@ -406,9 +407,10 @@ def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: 
         priced = priced and np.isfinite(moment.mark)
     if not known:
         flags |= _NO_POSITION
-    if not priced or not moment.mark_age_s <= limits.mark_max_age_s:
+    fresh = np.isfinite(moment.mark_age_s) and moment.mark_age_s <= limits.mark_max_age_s
+    if not (priced and fresh):
         flags |= _STALE_MARK
-    if not moment.now >= state[STATE_NOW]:
+    if not (np.isfinite(moment.now) and moment.now >= state[STATE_NOW]):
         flags |= _CLOCK_BACK
     return flags
 
