@@ -249,7 +249,7 @@ def now(
             typer.echo(f"  {row.policy}: {_end_of(row.margin)}.")
     margined = settings.capital.collateral
     typer.echo(
-        f"Margin in {margined} at {settings.capital.leverage:g}× leverage. "
+        f"Margin in {margined} at {advised.leverage:.3g}× leverage. "
         "→ marks the policy acted on (hedge.policy)."
     )
     if margined == "coin-margined":

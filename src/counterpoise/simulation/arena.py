@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
-from counterpoise.decision.limits import event_windows, funding_cost, guard_rules, limits_of
+from counterpoise.decision.limits import (
+    event_windows,
+    funding_cost,
+    guard_rules,
+    leverage_path,
+    limits_of,
+)
 from counterpoise.decision.moment import Limits
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.path import exposure_path
-from counterpoise.features.engine import compute
 from counterpoise.market.liquidity import FEWEST_HOURS, liquidity
 from counterpoise.market.timeline import Timeline
 from counterpoise.risk.guard import GuardRules
-from counterpoise.risk.leverage import adverse_move, dynamic_leverage
 from counterpoise.simulation.arrays import AccountRules, CostRules, GuardArrays
 from counterpoise.simulation.prices import MarketArrays
 from counterpoise.units import BPS, stamp
@@ -193,7 +197,7 @@ def watch_of(
     exposure_eth : float64 (T,)
     """
     floor, cap, quiet = event_windows(timeline, settings)
-    leverage, leverage_max = _leverage(timeline, settings, contracts, exposure_eth)
+    leverage, leverage_max = leverage_path(timeline, settings, contracts, exposure_eth)
     capped = np.minimum(leverage_max, cap)
     return GuardArrays(
         leverage=leverage * (capped / leverage_max),
@@ -203,45 +207,6 @@ def watch_of(
         is_open=np.ones(len(floor), dtype=np.bool_),
         cost=funding_cost(timeline, settings.risk.funding.horizon_h),
     )
-
-
-def _leverage(
-    timeline: Timeline, settings: Settings, contracts: list[Contract], exposure_eth: Floats
-) -> tuple[Floats, Floats]:
-    """Leverage after a top-up and the one that asks for it, by ``capital.leverage_mode``.
-
-    Dynamic: the worst rise is expected from the geometric mean of the realised volatilities of a
-    day and of a week (docs/margin.md), over the hours that a transfer takes and the one until it is
-    asked for, against the tiers of a full hedge on one venue; the most careful venue counts.
-    """
-    capital = settings.capital
-    ticks = len(timeline.ts_ms)
-    if capital.leverage_mode == "fixed":
-        return np.full(ticks, capital.leverage), np.full(ticks, capital.leverage_max)
-    found = compute(timeline, ("log_rv_24h", "log_rv_168h"))
-    volatility = np.exp(0.5 * (found["log_rv_24h"] + found["log_rv_168h"]))
-    rules = stack(contracts)
-    lowest = capital.leverage_min
-    leverage, leverage_max = np.full(ticks, np.inf), np.full(ticks, np.inf)
-    for v, contract in enumerate(contracts):
-        close = timeline.perp.close[:, v]
-        high = np.fmax(timeline.mark_high[:, v], close)
-        adverse = adverse_move(
-            high, close, volatility, capital.transfer_h + 1, capital.adverse_quantile
-        )
-        size = settings.hedge.max_ratio * exposure_eth
-        after, asks = dynamic_leverage(
-            adverse,
-            size * close if contract.linear else size,
-            (rules.tier_cap[v], rules.tier_rate[v], rules.tier_amount[v]),
-            lowest,
-            capital.leverage_max,
-            capital.headroom,
-            fallback=(lowest, lowest * capital.headroom),
-            inverse=not contract.linear,
-        )
-        leverage, leverage_max = np.minimum(leverage, after), np.minimum(leverage_max, asks)
-    return leverage, leverage_max
 
 
 def _refuse_unknown(timeline: Timeline, span: slice, sigma_day: Floats, volume_day: Floats) -> None:
