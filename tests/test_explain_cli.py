@@ -58,14 +58,16 @@ def moment(run: Path, tick: int) -> str:
     return str(stamps[tick - FIRST].isoformat())
 
 
-def test_the_first_hour_waits_for_its_margin(run: Path) -> None:
-    first = explain(run, moment(run, FIRST))
-    assert [link.guard for link in first.links] == ["INTENT", "ORDER_CAP", "TOP_UP", "AWAITING"]
+def test_the_hedge_is_opened_in_orders_that_are_no_larger_than_allowed(run: Path) -> None:
+    first, second = explain(run, moment(run, FIRST)), explain(run, moment(run, FIRST + 1))
+    assert [link.guard for link in first.links] == ["INTENT", "ORDER_CAP", "TOP_UP"]
     assert first.links[0].at == 0.5
     assert first.links[1].at == 40_000.0
-    assert (first.held, first.target, first.traded_eth) == (0.0, 0.0, 0.0)
-    assert "margin is on its way" in first.sentence
-    assert first.sentence.endswith("the short stayed as it was, at 0.0 %.")
+    assert first.held == 0.0
+    assert first.sentence.endswith(f"{first.traded_eth:,.3f} ETH were sold, to 21.0 %.")
+    # The margin of the second one is asked for now, and what has arrived carries no more.
+    assert "margin is on its way" in second.sentence
+    assert second.target < 0.5
 
 
 def test_a_crash_is_told_with_the_stop_that_fired_and_where(run: Path) -> None:

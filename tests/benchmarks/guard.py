@@ -83,7 +83,7 @@ def decisions(_folder: Path) -> dict[str, object]:
         funding_limit=0.01,
         funding_keep=0.5,
     )
-    limits = Limits(1.0, 0.8, 6.0, 1e8, 1e8, 1e8, 1e8, 0.1, 1.5, keep_alive=0.05, waits=True)
+    limits = Limits(1.0, 0.8, 6.0, 1e8, 1e8, 1e8, 1e8, 0.1, 1.5, keep_alive=0.05)
     desk = Desk(1, limits, rules)
     book = desk.book
     book[rows.SHARE], book[rows.STEP], book[rows.MINIMUM] = 1.0, 0.001, 20.0
@@ -97,7 +97,7 @@ def decisions(_folder: Path) -> dict[str, object]:
         book[rows.PRICE, 0] = price
         desk.moment[:] = (
             *(call / 60, 0.0, 1_000.0, price, price, 1_000.0 * price, 1.0, 0.0, 0.0),
-            *(0.0, 0.0, 2.0, 3.0, 1e9),
+            *(0.0, 0.0, 2.0, 3.0, 1e9, 1.0),
         )
         desk.decide()
         taken.append(time.perf_counter_ns() - begin)

@@ -38,7 +38,6 @@ def limits_at_random(rng: np.random.Generator) -> Limits:
         min_interval_h=float(rng.choice([0.0, 0.5, 3.0])),
         keep_alive=float(rng.choice([0.0, 0.02, 0.1])),
         mark_max_age_s=60.0,
-        waits=bool(rng.integers(2)),
     )
 
 
@@ -58,6 +57,7 @@ class Life:
         self.paid_in, self.earned = 0.0, 0.0
         self.wild = float(rng.choice([0.002, 0.02, 0.08]))
         self.budget = maybe(rng, 5_000.0, 60_000.0)
+        self.waits = bool(rng.integers(2))
 
     def prepare(self) -> None:
         """Write what the next decision reads; some of it is broken at times."""
@@ -96,7 +96,7 @@ class Life:
         desk.moment[:] = (
             *(self.now, float(rng.choice([0.0, 59.0, 61.0], p=[0.8, 0.15, 0.05]))),
             *(self.exposure, self.spot, price[0], equity, flow, pnl, self.earned),
-            *(event, quiet, most / 1.4, most, self.budget - self.paid_in),
+            *(event, quiet, most / 1.4, most, self.budget - self.paid_in, self.waits),
         )
         if rng.uniform() < 0.08:
             self.spoil()
@@ -177,7 +177,7 @@ def live(seed: int) -> set[str]:
         most = desk.moment[12]
         enough = collateral * most >= target * price * (1.0 - 1e-9)
         assert enough.all() or Reason.UNFUNDED in reasons
-        if limits.waits:
+        if life.waits:
             there = before["book"][rows.EQUITY] * most >= target * price * (1.0 - 1e-9)
             assert there[adds].all()
 

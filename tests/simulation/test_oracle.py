@@ -212,8 +212,7 @@ def compiled(case: dict) -> tuple[Record, int, Prices]:
         **{name: np.ascontiguousarray(case[name]) for name in IntentArrays._fields}
     )
     limits = Limits(
-        **{name: float(case[name]) for name in Limits._fields[:-2]},
-        waits=case["transfer_ticks"] > 0,
+        **{name: float(case[name]) for name in Limits._fields if name != "mark_max_age_s"}
     )
     costs = CostRules(**{name: case[name] for name in CostRules._fields})
     account = AccountRules(**{name: case[name] for name in AccountRules._fields})

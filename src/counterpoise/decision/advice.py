@@ -190,7 +190,7 @@ class _Desk:
                 ),
                 rules=guard_rules(settings),
                 cost=cost[tick, :1],
-                limits=limits_of(settings)._replace(waits=False),
+                limits=limits_of(settings),
                 step_eth=np.array([step_eth]),
                 min_notional_usd=np.array([min_notional_usd]),
             )

@@ -36,7 +36,7 @@ _KEPT_ALIVE = int(Reason.KEPT_ALIVE)
 
 
 @njit_in_place
-def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float]:
+def fund(book: Floats, moment: Moment) -> tuple[int, bool, float]:
     """Margin the targets; where the money ends or is on its way, cut what was to be added.
 
     Parameters
@@ -44,7 +44,6 @@ def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float
     book : float64 (rows, V)
         ``COLLATERAL`` is written, ``TARGET`` may be lowered.
     moment : Moment
-    limits : Limits
 
     Returns
     -------
@@ -91,7 +90,7 @@ def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float
             book[COLLATERAL, v] = 0.0
         else:
             spare = 0.0
-    if limits.waits:
+    if moment.waits:
         for v in range(venues):
             adds = book[TARGET, v] > book[SHORT, v]
             if adds and book[TARGET, v] * book[PRICE, v] > most * book[EQUITY, v]:
@@ -126,7 +125,7 @@ def give_what_was_asked(book: Floats, spare: float) -> None:
 
 
 @njit_in_place
-def stay_alive(book: Floats, limits: Limits, index: float, room_usd: float) -> int:
+def stay_alive(book: Floats, moment: Moment, limits: Limits, room_usd: float) -> int:
     """Cut a short whose margin is nearly used up to what the margin carries twice over.
 
     The rest stays a hedge; liquidated, nothing would. Its collateral stays as it was asked for.
@@ -135,9 +134,8 @@ def stay_alive(book: Floats, limits: Limits, index: float, room_usd: float) -> i
     ----------
     book : float64 (rows, V)
         ``TARGET`` may be lowered.
+    moment : Moment
     limits : Limits
-    index : float
-        Price that the collar is measured from, USD.
     room_usd : float
         What may be traded in this minute, the orders so far included.
 
@@ -152,10 +150,10 @@ def stay_alive(book: Floats, limits: Limits, index: float, room_usd: float) -> i
     reasons = 0
     for v in range(book.shape[1]):
         price, target = book[PRICE, v], book[TARGET, v]
-        at_hand = book[EQUITY, v] if limits.waits else book[COLLATERAL, v]
+        at_hand = book[EQUITY, v] if moment.waits else book[COLLATERAL, v]
         if book[SHORT, v] <= 0.0 or at_hand >= limits.keep_alive * target * price:
             continue
-        if abs(price / index - 1.0) > limits.collar:
+        if abs(price / moment.spot - 1.0) > limits.collar:
             continue
         room_usd += abs(target - book[SHORT, v]) * price
         carried = steps_of(max(at_hand, 0.0) / (2.0 * limits.keep_alive), price, book[STEP, v])

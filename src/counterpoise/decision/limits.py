@@ -45,7 +45,6 @@ def limits_of(settings: Settings) -> Limits:
         min_interval_h=orders.min_interval_s / 3600.0,
         keep_alive=settings.risk.keep_alive,
         mark_max_age_s=settings.risk.mark_max_age_s,
-        waits=settings.capital.transfer_h > 0,
     )
 
 

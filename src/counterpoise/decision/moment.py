@@ -78,8 +78,6 @@ class Limits(NamedTuple):
         Margin ÷ notional below which a short is cut; 0 is off.
     mark_max_age_s : float
         Age of a mark from which on nothing moves.
-    waits : bool
-        Collateral takes time to arrive, so only what has arrived carries a larger short.
     """
 
     max_ratio: float
@@ -94,7 +92,6 @@ class Limits(NamedTuple):
     min_interval_h: float = 0.0
     keep_alive: float = 0.0
     mark_max_age_s: float = np.inf
-    waits: bool = False
 
 
 class Moment(NamedTuple):
@@ -120,6 +117,8 @@ class Moment(NamedTuple):
         Notional ÷ equity after a top-up, and the one that asks for it.
     available : float
         What can still be posted, in units of USDT or of ETH; may be infinite.
+    waits : bool
+        Collateral takes time to arrive, so only what has arrived carries a larger short.
     """
 
     now: float
@@ -136,6 +135,7 @@ class Moment(NamedTuple):
     leverage: float
     leverage_max: float
     available: float
+    waits: bool
 
 
 #: Rows of a book: one number per venue each. What a decision reads: short (ETH), price, margin

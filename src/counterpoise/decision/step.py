@@ -362,7 +362,7 @@ def step(
     reasons |= round_orders(book, total_eth, over_cap, moves and not resized)
     reasons |= limit_orders(book, exposure, total_eth, limits, moment.spot, room, over_cap)
     reasons |= _margin(book, moment, limits, room, over_cap, resized)
-    reasons |= stay_alive(book, limits, moment.spot, room)
+    reasons |= stay_alive(book, moment, limits, room)
     traded = 0.0
     for v in range(venues):
         traded += abs(book[TARGET, v] - book[SHORT, v]) * book[PRICE, v]
@@ -379,7 +379,7 @@ def _margin(
     book: Floats, moment: Moment, limits: Limits, room: float, over_cap: bool, resized: bool
 ) -> int:
     """Margin the targets, and the shorts instead where a move between venues lacks the money."""
-    reasons, cut, _ = fund(book, moment, limits)
+    reasons, cut, _ = fund(book, moment)
     if not cut or resized:
         return reasons
     # Without the money for one leg the other stays, and is margined where it is.
@@ -387,8 +387,8 @@ def _margin(
         book[ASKED_FOR, v] = book[COLLATERAL, v]
     keep_shorts(book)
     reasons |= limit_orders(book, moment.exposure_eth, -1.0, limits, moment.spot, room, over_cap)
-    again, _, spare = fund(book, moment, limits)
-    if limits.waits:
+    again, _, spare = fund(book, moment)
+    if moment.waits:
         give_what_was_asked(book, spare)
     return reasons | again
 

@@ -58,6 +58,7 @@ from counterpoise.simulation.books import (
     SUMS,
     TICKS,
     TRADED,
+    WAITS,
     WON,
     Desk,
     Rules,
@@ -343,6 +344,7 @@ def _moment(
         watch.leverage[t],
         watch.leverage_max[t],
         available,
+        carried[WAITS] > 0.0,
     )
 
 
@@ -371,6 +373,9 @@ def _decide(
     """Ask for targets and collateral (step 5); returns the reasons."""
     book, carried, account = desk.book, desk.carried, rules.account
     k = account.coin_value
+    # Before the first decision there was time to send what it needs.
+    waits = account.transfer_ticks > 0 and not np.isnan(carried[EXPOSED])
+    carried[WAITS] = 1.0 if waits else 0.0
     exposed = exposure_eth[t] + carried[WON]
     available = exposed if k > 0.0 else account.budget_usd - carried[PAID_IN]
     usd = 0.0

@@ -30,6 +30,7 @@ from counterpoise.simulation.books import (
     SMALL,
     TICKS,
     TRADED,
+    WAITS,
     WON,
     Desk,
     Rules,
@@ -241,7 +242,7 @@ def _transfer(t: int, v: int, move: float, account: AccountRules, desk: Desk) ->
     book, carried = desk.book, desk.carried
     desk.sums[CAPITAL] -= account.transfer_usd
     carried[CHARGED] += account.transfer_usd
-    if move > 0.0 and account.transfer_ticks > 0:
+    if move > 0.0 and carried[WAITS] > 0.0:
         slots = desk.transit.shape[0]
         amount = move
         if account.coin_value > 0.0:
