@@ -220,7 +220,8 @@ def look(
         memory[TOP] *= seen.flow
         memory[REFERENCE + PORTFOLIO] *= seen.flow
     memory[NOW] = seen.now
-    flags = _floor(memory, rules, full, seen.now, seen.equity, bound)
+    exposure_usd = seen.exposure_eth * seen.spot
+    flags = _floor(memory, rules, full, seen.now, seen.equity, exposure_usd, bound)
     flags |= _stops(memory, rules, seen, bound)
     flags |= _funding(memory, rules, seen.earned, weights, cost, bound)
     bound[LEAST] = memory[FLOOR]
@@ -240,12 +241,17 @@ def _unseen(event_floor: float, bound: Floats) -> int:
 
 
 @njit_in_place
-def _need(rules: GuardRules, full: float, kept: float, equity: float) -> float:
-    """Hedge ratio at which a fall by the gap leaves what is to be kept."""
+def _need(rules: GuardRules, full: float, kept: float, equity: float, exposure_usd: float) -> float:
+    """Hedge ratio at which a fall of the coins by the gap leaves what is to be kept."""
+    if kept == -np.inf:
+        return 0.0
     if equity <= 0.0:
-        return full if kept > -np.inf else 0.0
-    cushion = 1.0 - rules.reserve - kept / equity
-    need = full * min(max(1.0 - cushion / rules.gap, 0.0), 1.0)
+        return full
+    cushion_usd = (1.0 - rules.reserve) * equity - kept
+    at_risk_usd = rules.gap * exposure_usd
+    if cushion_usd >= at_risk_usd:
+        return 0.0
+    need = full * min(1.0 - cushion_usd / at_risk_usd, 1.0)
     if need < TINY:
         return 0.0
     return full if need >= SNAP * full else need
@@ -253,7 +259,13 @@ def _need(rules: GuardRules, full: float, kept: float, equity: float) -> float:
 
 @njit_in_place
 def _floor(
-    memory: Floats, rules: GuardRules, full: float, now: float, equity: float, bound: Floats
+    memory: Floats,
+    rules: GuardRules,
+    full: float,
+    now: float,
+    equity: float,
+    exposure_usd: float,
+    bound: Floats,
 ) -> int:
     """Cushion rule of the drawdown limit and the profit lock (docs/risk.md, 2)."""
     bound[KEPT] = -np.inf
@@ -270,7 +282,7 @@ def _floor(
         if locked > kept:
             kept = locked
             bound[BINDS] = LOCK
-    need = _need(rules, full, kept, equity)
+    need = _need(rules, full, kept, equity, exposure_usd)
     if highest or need > memory[FLOOR]:
         memory[FLOOR] = need
         memory[SINCE] = now
@@ -280,7 +292,7 @@ def _floor(
             memory[PEAK] = memory[BASE] = memory[TOP] = equity
             kept = (1.0 - rules.drawdown_limit) * equity
             bound[BINDS] = DRAWDOWN
-            need = _need(rules, full, kept, equity)
+            need = _need(rules, full, kept, equity, exposure_usd)
         memory[FLOOR] = need
     bound[KEPT] = kept
     return REARMED if memory[REARMED_AT] == now else 0
