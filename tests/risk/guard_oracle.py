@@ -118,12 +118,24 @@ class GuardOracle:
     reference: list[float] = field(default_factory=lambda: [0.0] * 4)
     until: list[float] = field(default_factory=lambda: [NEVER] * 4)
     on: bool = False
+    by_limit: bool = False  # what turned it on
     venue: int | None = None
     earned_top: float = 0.0
 
     def look(self, at: Look) -> Verdict:
         """Steps 1 to 5."""
-        self._remember(at)
+        if not self._remember(at):
+            return Verdict(
+                least=at.event_floor,
+                forced=math.nan,
+                cheaper=False,
+                venue=None,
+                kept=NEVER,
+                event_leads=True,
+                locked=False,
+                on=False,
+                rearmed=False,
+            )
         kept, locked = self._raise_floor(at)
         forced = self._stops(at)
         cheaper = self._funding(at)
@@ -140,8 +152,13 @@ class GuardOracle:
         )
 
     # 1. First look, and deposits.
-    def _remember(self, at: Look) -> None:
+    def _remember(self, at: Look) -> bool:
+        """Begin, or scale with deposits; answers whether there is anything to guard."""
+        if at.flow <= 0:
+            self.seen = False  # nothing of before can be scaled
         if not self.seen:
+            if at.equity <= 0:
+                return False  # put off
             self.seen = True
             self.peak = self.base = self.top = at.equity
             self.reference = self._watched(at)
@@ -149,17 +166,21 @@ class GuardOracle:
             self.floor = 0.0
             self.since = at.now
             self.earned_top = at.earned
+            self.rearmed = NEVER
+            self.on = self.by_limit = False
+            self.venue = None
         elif at.flow != 1:
             self.peak *= at.flow
             self.base *= at.flow
             self.top *= at.flow
             self.reference[PORTFOLIO] *= at.flow
+        return True
 
     # 2. Floor.
     def _raise_floor(self, at: Look) -> tuple[float, bool]:
         """Move the floor; answers kept (USD) and whether the profit lock set it."""
         rules = self.rules
-        new = at.equity >= self.peak
+        new = at.equity >= self.peak * (1 - 1e-12)
         self.peak = max(self.peak, at.equity)
         self.top = max(self.top, at.equity)
         if math.isinf(rules.drawdown_limit) and math.isinf(rules.lock_step):
@@ -167,7 +188,7 @@ class GuardOracle:
             return -math.inf, False
 
         kept, locked = self._kept()
-        need = self._need(kept, at.equity)
+        need = self._need(kept, at)
         if new or need > self.floor:
             self.floor = need
             self.since = at.now
@@ -177,7 +198,7 @@ class GuardOracle:
                 # The cushion is used up; a new one begins here.
                 self.peak = self.base = self.top = at.equity
                 kept, locked = self._kept()
-                need = self._need(kept, at.equity)
+                need = self._need(kept, at)
             self.floor = need
         return kept, locked
 
@@ -191,15 +212,21 @@ class GuardOracle:
             by_lock = self.base + rules.lock_keep * gained
         return max(by_drawdown, by_lock), by_lock > by_drawdown
 
-    def _need(self, kept: float, equity: float) -> float:
+    def _need(self, kept: float, at: Look) -> float:
         if kept == -math.inf:
             return 0.0
-        if equity <= 0:
-            return self.full  # kept / V says nothing any more
-        rules = self.rules
-        cushion = 1 - rules.reserve - kept / equity
-        need = self.full * min(max(1 - cushion / rules.gap, 0.0), 1.0)
-        return self.full if need >= 0.9 * self.full else need
+        if at.equity <= 0:
+            return self.full
+        cushion = (1 - self.rules.reserve) * at.equity - kept
+        can_be_lost = self.rules.gap * at.exposure * at.spot
+        if cushion >= can_be_lost:
+            return 0.0
+        if can_be_lost == 0:
+            return self.full
+        need = self.full * min(1 - cushion / can_be_lost, 1.0)
+        if need >= 0.9 * self.full:
+            return self.full
+        return 0.0 if need < TOLERANCE else need
 
     # 3. Stops.
     @staticmethod
@@ -218,16 +245,14 @@ class GuardOracle:
 
     def _stop_is_active(self, k: int, x: float, at: Look) -> bool:
         distance = self.rules.stop_distance[k]
-        if k in {SHORT, SHORT_EQUITY} and not at.short_held:
-            self.reference[k] = x
-            if at.now >= self.until[k]:
-                self.until[k] = NEVER
-            return False
         if self.until[k] > NEVER:
             if at.now < self.until[k]:
                 return True
             self.reference[k] = x
             self.until[k] = NEVER
+            return False
+        if k in {SHORT, SHORT_EQUITY} and not at.short_held:
+            self.reference[k] = x
             return False
         if self.rules.stop_trailing[k]:
             better = min if k == SHORT else max
@@ -253,15 +278,16 @@ class GuardOracle:
         c = sum(weight * cost for weight, cost in pairs if weight > 0)
 
         if self.on:
-            limited = math.isfinite(rules.funding_limit)
-            if c <= 0 or (limited and c < rules.funding_release * rules.funding_limit):
+            released = self.by_limit and c < rules.funding_release * rules.funding_limit
+            if not c > 0 or released:  # an unknown cost falls towards the hedge
                 self.on = False
                 self.venue = None
                 self.earned_top = at.earned
-        elif c > rules.funding_limit or (
-            rules.funding_keep > 0 and c > 0 and at.earned < rules.funding_keep * self.earned_top
-        ):
-            self.on = True
+        elif c > rules.funding_limit:
+            self.on = self.by_limit = True
+        elif rules.funding_keep > 0 and self.earned_top > 0 and c > 0:
+            self.on = at.earned < rules.funding_keep * self.earned_top
+            self.by_limit = False
 
         if self.on and self.venue is None and len(at.cost) > 1:
             known = [v for v, cost in enumerate(at.cost) if not math.isnan(cost)]
@@ -269,5 +295,6 @@ class GuardOracle:
                 cheapest = min(known, key=lambda v: at.cost[v])  # the first of equals
                 if c - at.cost[cheapest] > rules.switch_gain:
                     self.venue = cheapest
-        paid_less = self.venue is not None and at.cost[self.venue] <= rules.funding_limit
+        bearable = rules.funding_limit if math.isfinite(rules.funding_limit) else 0.0
+        paid_less = self.venue is not None and at.cost[self.venue] <= bearable
         return self.on and not paid_less

@@ -131,8 +131,8 @@ def see(
     before = exposure_eth if state.exposure_decided is None else state.exposure_decided
     arrived = (exposure_eth - before) * spot
     flow = 1.0
-    if arrived != 0 and value - arrived > 0:
-        flow = value / (value - arrived)
+    if arrived != 0:
+        flow = value / (value - arrived) if value - arrived > 0 else 0.0
 
     return Moment(
         short=list(state.short),
@@ -148,6 +148,7 @@ def see(
         index=spot,
         now=now,
         quiet=quiet,
+        takes_time=funds.transfer_ticks > 0 and state.exposure_decided is not None,
         intent=intent,
         weights=weights,
         leverage=leverage,
@@ -181,6 +182,7 @@ def execute(
     sigma_day: float,
     volume_day_eth: list[float],
     funds: Funds,
+    takes_time: bool,
 ) -> float:
     """Trade to the target at the perpetual close, move the margin; returns the ETH traded."""
     if math.isnan(urgency):
@@ -199,7 +201,9 @@ def execute(
         traded += d
         state.short[v] = decision.target[v]
 
-        move_margin(state, pnl, v, decision.collateral[v], perp[v], funds, tick)
+        move_margin(
+            state, pnl, v, decision.collateral[v], perp[v], funds, tick, takes_time=takes_time
+        )
         if funds.inverse:
             state.coins[v] -= (fee + slip) / spot
             state.won -= (fee + slip) / spot
@@ -220,18 +224,22 @@ def move_margin(
     perp: float,
     funds: Funds,
     tick: int,
+    *,
+    takes_time: bool,
 ) -> None:
     """Bring the margin equity of one account to its collateral, now or after the journey."""
     equity = funds.equity(state.cash[v], state.coins[v], perp)
     unit = 1.0 if funds.with_usdt else funds.coin_value * perp
     move = collateral - equity - state.coming()[v] * unit
+    if move < 0:
+        move = max(move, -max(equity - collateral, 0.0))  # what is on its way cannot turn round
+    elif collateral == 0:
+        move = 0.0  # a closing account's debt is paid where it is emptied
     if abs(move) <= 1e-9:
         return
     pnl[CAPITAL] -= funds.transfer_usd
-    if move < 0:
-        move = max(move, -max(equity, 0.0))  # what is on its way cannot turn round
 
-    if move > 0 and funds.transfer_ticks > 0:
+    if move > 0 and takes_time:
         state.transfers.append(Transfer(v, move / unit, tick + funds.transfer_ticks))
         if funds.with_usdt:
             state.paid_in += move
@@ -328,7 +336,6 @@ def simulate(
         fat_finger=fat_finger,
         min_interval_h=min_interval_h,
         keep_alive=keep_alive,
-        transfers_take_time=transfer_ticks > 0,
     )
     guard = GuardOracle(GuardRules(**guard_rules), full=min(max_ratio, 1.0)) if active else None
     buckets = int(max(bucket)) + 1
@@ -491,6 +498,7 @@ def simulate(
                 sigma_day=float(sigma_day[t]),
                 volume_day_eth=_floats(volume_day_eth[t]),
                 funds=funds,
+                takes_time=moment.takes_time,
             )
 
         # 7. Record, in a gap too.

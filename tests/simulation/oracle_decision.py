@@ -1,6 +1,7 @@
 """The slow simulator's `decision.step`: one function per step of docs/simulation.md."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.risk.guard_oracle import GuardOracle, Look, Verdict
@@ -39,7 +40,6 @@ class Limits:
     fat_finger: float
     min_interval_h: float
     keep_alive: float
-    transfers_take_time: bool  # d > 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Moment:
     index: float
     now: float  # hours
     quiet: bool
+    takes_time: bool  # collateral, and this is not the first decision
     intent: Band
     weights: list[float]
     leverage: float
@@ -144,10 +145,14 @@ def decide(memory: Memory, at: Moment, limits: Limits) -> Decision:
         and h <= limits.max_ratio + TOLERANCE
     )
     if waits:
-        allowed = max(h, min(least, limits.max_ratio))
+        # The static ratio of the fallback counts as the guard's.
+        raises = max(least, band[0]) if "FALLBACK" in reasons else least
+        allowed = max(h, min(raises, limits.max_ratio))
         if abs(goal - allowed) > TOLERANCE:
             goal = allowed
             reasons.add("WAIT")
+        if held > 0:
+            weights = [short / held for short in at.short]
 
     # 4. Whether anything moves, and to where.
     moves = abs(goal - h) > TOLERANCE
@@ -157,12 +162,12 @@ def decide(memory: Memory, at: Moment, limits: Limits) -> Decision:
             moves = True
             reasons.add("SWITCH")
     wanted = [weights[v] * goal * at.exposure if moves else at.short[v] for v in at.venues]
-    between_venues_only = abs(goal - h) <= TOLERANCE
+    pure = moves and abs(goal - h) <= TOLERANCE  # between venues, at the same ratio
 
     # 5. What can be ordered.
     over_the_cap = h > limits.max_ratio + TOLERANCE
     plan = Plan(orderable(wanted, at, over_the_cap=over_the_cap, reasons=reasons))
-    if "BELOW_MINIMUM" in reasons and between_venues_only:
+    if "BELOW_MINIMUM" in reasons and pure:
         plan.target = list(at.short)
 
     # 6. Order limits.
@@ -170,19 +175,19 @@ def decide(memory: Memory, at: Moment, limits: Limits) -> Decision:
     if minute != memory.minute:
         memory.minute = minute
         memory.spent = 0.0
-    limit_orders(plan, at, limits, memory.spent, reasons)
-    if reasons & {"COLLAR", "FAT_FINGER"} and between_venues_only:
-        plan.target = list(at.short)
+    total = max(goal * at.exposure, 0.0) if moves else held
+    reasons |= limit_orders(plan, at, limits, memory.spent, total, over_the_cap=over_the_cap)
 
     # 7. Collateral, and 8. paying for it.
     ask_for_margin(plan, at, reasons)
     pay_for_it(plan, at, limits, reasons)
-    if plan.lowered and between_venues_only:
+    if plan.lowered and pure:
         asked_for = plan.collateral
         plan = Plan(list(at.short))
+        reasons |= limit_orders(plan, at, limits, memory.spent, held, over_the_cap=over_the_cap)
         ask_for_margin(plan, at, reasons)
         pay_for_it(plan, at, limits, reasons)
-        if limits.transfers_take_time:
+        if at.takes_time:
             send_ahead(plan, at, asked_for)
 
     # 9. Staying alive.
@@ -190,8 +195,8 @@ def decide(memory: Memory, at: Moment, limits: Limits) -> Decision:
         stay_alive(plan, at, limits, memory.spent, reasons)
 
     # 10. What the next decision has to know.
-    if plan.target != at.short:
-        memory.last_move = at.now
+    if plan.target != at.short and "ORDER_CAP" not in reasons:
+        memory.last_move = at.now  # what is left of an order that was cut need not wait
     memory.spent += sum(used_by(v, plan, at) for v in at.venues)
 
     chain = (asked, least, forced, goal, value, kept)
@@ -296,8 +301,38 @@ def whole_steps(usd: float, v: int, at: Moment) -> float:
     return math.floor(usd / at.price[v] / at.step[v] + 1e-9) * at.step[v]
 
 
-def limit_orders(plan: Plan, at: Moment, limits: Limits, spent: float, reasons: set[str]) -> None:
-    """Venue by venue: caps on what is held, then on the order that gets there."""
+@dataclass(frozen=True)
+class Rooms:
+    """What the limits of an order and of a minute leave to the order of a venue."""
+
+    limits: Limits
+    spent: float  # USD, in this minute
+    halves: bool  # some venues add and others reduce
+
+    def of(self, v: int, others: Iterable[int], plan: Plan, at: Moment) -> float:
+        """USD that the order of a venue may be worth beside those of the others."""
+        left = self.limits.minute_usd - self.spent
+        if self.halves:
+            left = max(left, 0.0) / 2
+            opens = plan.target[v] > at.short[v]
+            others = [u for u in others if (plan.target[u] > at.short[u]) == opens]
+        used = sum(used_by(u, plan, at) for u in others)
+        return min(self.limits.order_usd, max(left - used, 0.0))
+
+
+def limit_orders(
+    plan: Plan,
+    at: Moment,
+    limits: Limits,
+    spent: float,
+    total: float,
+    *,
+    over_the_cap: bool,
+) -> set[str]:
+    """Venue by venue: caps on what is held, then on the order that gets there; the flags."""
+    reasons: set[str] = set()
+    changes = [plan.target[v] - at.short[v] for v in at.venues]
+    rooms = Rooms(limits, spent, halves=min(changes) < 0 < max(changes))
     for v in at.venues:
         short, price = at.short[v], at.price[v]
         before = range(v)
@@ -307,19 +342,23 @@ def limit_orders(plan: Plan, at: Moment, limits: Limits, spent: float, reasons: 
         if plan.target[v] * price > most:
             plan.target[v] = whole_steps(most, v, at)
             reasons.add("VENUE_CAP")
+            adds = plan.target[v] - short
+            if adds > 0 and adds * price < at.min_notional_usd[v]:
+                plan.target[v] = short
 
         if plan.target[v] == short:
             continue
         size = abs(plan.target[v] - short)
-        used_before = sum(used_by(u, plan, at) for u in before)
-        room = min(limits.order_usd, max(limits.minute_usd - spent - used_before, 0.0))
+        needed = plan.target[v] < short and over_the_cap  # no reduction over the cap is a mistake
+        too_large = at.exposure > 0 and size > limits.fat_finger * at.exposure and not needed
+        room = rooms.of(v, before, plan, at)
         if at.off_index(v, limits.collar):
             plan.target[v] = short
             reasons.add("COLLAR")
-        elif at.exposure > 0 and size > limits.fat_finger * at.exposure:
+        elif too_large:
             plan.target[v] = short
             reasons.add("FAT_FINGER")
-        elif size * price > room:
+        elif size * price > (1 + 1e-12) * room:
             part = whole_steps(room, v, at)
             if plan.target[v] < short:
                 plan.target[v] = max(short - part, 0.0)
@@ -328,6 +367,40 @@ def limit_orders(plan: Plan, at: Moment, limits: Limits, spent: float, reasons: 
             else:
                 plan.target[v] = short + part
             reasons.add("ORDER_CAP")
+    if reasons:
+        keep_legs_together(plan, at, limits, total)
+        for v in at.venues:
+            if plan.target[v] <= 1e-9 * at.step[v]:
+                plan.target[v] = 0.0
+    return reasons
+
+
+def keep_legs_together(plan: Plan, at: Moment, limits: Limits, total: float) -> None:
+    """Take back what carries the total past both what is held and what is wanted."""
+    held = sum(at.short)
+
+    excess = sum(plan.target) - max(held, total)
+    for v in at.venues:
+        step = at.step[v]
+        adds = plan.target[v] - at.short[v]
+        if adds > 0 and excess > 1e-9 * step:
+            back = math.ceil(excess / step - 1e-9) * step
+            if (adds - back) * at.price[v] < at.min_notional_usd[v]:
+                back = adds
+            plan.target[v] = at.short[v] if back >= adds else plan.target[v] - back
+            excess -= back
+
+    lacking = min(held, total) - sum(plan.target)
+    for v in at.venues:
+        step, price = at.step[v], at.price[v]
+        gone = at.short[v] - plan.target[v]
+        if gone > 0 and lacking > 1e-9 * step and at.short[v] * price <= limits.venue_usd:
+            fits = limits.total_usd - sum(plan.target[u] * at.price[u] for u in at.venues)
+            back = min(gone, math.ceil(lacking / step - 1e-9) * step)
+            if back * price > fits:
+                back = min(back, whole_steps(max(fits, 0.0), v, at))
+            plan.target[v] = at.short[v] if back == gone else plan.target[v] + back
+            lacking -= back
 
 
 # --- Steps 7 and 8 --------------------------------------------------------------------------------
@@ -355,7 +428,7 @@ def pay_for_it(plan: Plan, at: Moment, limits: Limits, reasons: set[str]) -> Non
     """Cut margins to what can be posted, and targets to what that carries."""
     have = at.have
     freed = sum(
-        (have[v] - plan.collateral[v]) / at.unit[v]
+        max(at.equity[v] - plan.collateral[v], 0.0) / at.unit[v]  # what is on its way is not there
         for v in at.venues
         if plan.collateral[v] < have[v]
     )
@@ -377,7 +450,7 @@ def pay_for_it(plan: Plan, at: Moment, limits: Limits, reasons: set[str]) -> Non
             plan.spare = 0.0
 
     # What has arrived carries.
-    if limits.transfers_take_time:
+    if at.takes_time:
         for v in at.venues:
             arrived = at.equity[v]
             too_much = plan.target[v] * at.price[v] > at.leverage_max * arrived
@@ -401,10 +474,10 @@ def cut_to_what_is_carried(plan: Plan, v: int, margin: float, at: Moment) -> Non
 def send_ahead(plan: Plan, at: Moment, asked_for: list[float]) -> None:
     """A move that waits for its margin sends it, as far as it is there."""
     for v in at.venues:
-        more = (asked_for[v] - plan.collateral[v]) / at.unit[v]
-        if asked_for[v] > plan.collateral[v] and more <= plan.spare:
-            plan.collateral[v] = asked_for[v]
-            plan.spare -= more
+        if asked_for[v] > plan.collateral[v]:
+            more = min(asked_for[v] - plan.collateral[v], plan.spare * at.unit[v])
+            plan.collateral[v] += more
+            plan.spare -= more / at.unit[v]
 
 
 # --- Step 9 ---------------------------------------------------------------------------------------
@@ -416,7 +489,7 @@ def stay_alive(plan: Plan, at: Moment, limits: Limits, spent: float, reasons: se
         target, short, price = plan.target[v], at.short[v], at.price[v]
         if not (target > 0 and short > 0):
             continue
-        at_hand = at.equity[v] if limits.transfers_take_time else plan.collateral[v]
+        at_hand = at.equity[v] if at.takes_time else plan.collateral[v]
         if at_hand >= limits.keep_alive * target * price or at.off_index(v, limits.collar):
             continue
         keep = whole_steps(max(at_hand, 0.0) / (2 * limits.keep_alive), v, at)

@@ -8,6 +8,7 @@ import math
 
 import pytest
 
+from tests.risk.guard_oracle import GuardOracle, GuardRules, Look
 from tests.simulation.oracle import OracleResult
 from tests.simulation.test_oracle_by_hand import NAN, band, run_one_venue, run_two_venues
 
@@ -136,6 +137,58 @@ def test_a_deposit_is_no_gain_and_scales_the_peak():
     assert shorts(result) == pytest.approx([0.0, 5.1])
 
 
+def test_a_deposit_into_nothing_begins_anew():
+    result = run(
+        [1000.0, 2100.0, 2100.0],
+        exposure_eth=[10.0, 10.0, 11.0],
+        **band(2.0, 2.0, 2.0),
+        **DRAWDOWN,
+        max_ratio=2.0,
+        leverage=0.5,
+    )
+
+    # Tick 1: V 21 000 − 20 · 1 100 = −1 000: the full floor. Tick 2: V 1 100, of which 2 100 came,
+    # so nothing of before can be scaled: peak 1 100, kept 880, floor 0.
+    assert told(result, VALUE) == pytest.approx([10_000.0, -1000.0, 1100.0])
+    assert told(result, KEPT) == pytest.approx([8000.0, 8000.0, 880.0])
+    assert told(result, LEAST) == [0.0, 1.0, 0.0]
+
+
+def test_the_first_look_is_put_off_until_there_is_something_to_guard():
+    spot_stop = stop(1, 0.1, 1.0, 24.0, trailing=False)
+    del spot_stop["active"]
+    guard = GuardOracle(GuardRules(drawdown_limit=0.2, gap=0.15, **spot_stop), full=1.0)
+
+    def look(now: float, equity: float, spot: float, event_floor: float):
+        return guard.look(
+            Look(
+                now=now,
+                equity=equity,
+                flow=1.0,
+                spot=spot,
+                mark=spot,
+                profit=0.0,
+                earned=0.0,
+                exposure=10.0,
+                short_held=False,
+                cost=[NAN],
+                weights=[1.0],
+                event_floor=event_floor,
+            )
+        )
+
+    # Nothing but the event binds. 800 is less than 0.9 · 1 000, but 1 000 was not remembered.
+    for now, spot in ((0.0, 1000.0), (1.0, 800.0)):
+        put_off = look(now, -5.0, spot, 0.6)
+        assert put_off.least == 0.6
+        assert put_off.band(0.2, 0.3, 0.2, 0.3) == (0.6, 0.6, 0.6, 0.6)
+        assert put_off.reasons(0.2) == {"EVENT"}
+        assert put_off.kept == -math.inf
+    # The first look, at hour 2: kept 0.8 · 100. Then 720 ≤ 0.9 · 800 fires.
+    assert look(2.0, 100.0, 800.0, 0.0).kept == pytest.approx(80.0)
+    assert look(3.0, 100.0, 720.0, 0.0).forced == 1.0
+
+
 def test_half_of_a_gain_is_locked_from_a_step_on():
     result = run(
         [1000.0, 1090.0, 1200.0, 1150.0],
@@ -200,6 +253,19 @@ def test_a_short_stop_counts_from_the_lowest_mark_while_short_and_cuts():
     assert "STOP" not in result.reasons[4]
 
 
+def test_a_short_stop_that_flattens_stays_flat_through_its_cool_down():
+    result = run(
+        [1000.0, 1110.0, 1110.0, 1110.0],
+        **band(0.5, 0.5, 0.5, 0.5),
+        **stop(2, 0.1, 0.0, 2.0, trailing=False),
+    )
+
+    # Tick 1: 1 110 ≥ 1 100: flat until hour 3, short or not. Tick 3: armed again.
+    assert shorts(result) == pytest.approx([5.0, 0.0, 0.0, 5.0])
+    assert told(result, FORCED) == pytest.approx([NAN, 0.0, 0.0, NAN], nan_ok=True)
+    assert [("STOP" in said) for said in result.reasons] == [False, True, True, False]
+
+
 def test_a_short_equity_stop_counts_in_shares_of_the_exposure():
     result = run(
         [1000.0, 1100.0, 1200.0], **band(0.5, 0.5, 0.5), **stop(3, 0.05, 1.0, 24.0, trailing=False)
@@ -256,6 +322,80 @@ def test_half_of_the_highest_funding_earned_is_kept():
     assert shorts(result) == pytest.approx([5.0, 5.0, 3.0, 3.0, 3.0])
     on = [("FUNDING_COST" in said) for said in result.reasons]
     assert on == [False, False, True, False, False]
+
+
+def test_what_went_on_by_funding_lost_ends_when_the_short_pays_again_and_not_by_the_limit():
+    result = run(
+        [1000.0] * 5,
+        **WIDE,
+        active=True,
+        funding_limit=0.01,
+        funding_release=0.5,
+        funding_keep=0.5,
+        funding_settled=[NAN, 0.001, -0.0006, NAN, NAN],
+        cost=[[0.001], [0.001], [0.001], [0.001], [0.0]],
+    )
+
+    # Tick 2: earned 5, then 2 < 2.5: on. Tick 3: 0.001 < 0.005 would end what the limit began.
+    # Tick 4: it costs nothing any more.
+    on = [("FUNDING_COST" in said) for said in result.reasons]
+    assert on == [False, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("rules", "cost"),
+    [
+        ({"funding_limit": 0.01, "funding_release": 0.5}, 0.012),
+        ({"funding_keep": 0.5}, 0.001),
+    ],
+)
+def test_an_unknown_cost_ends_what_funding_began(rules: dict, cost: float):
+    result = run(
+        [1000.0] * 5,
+        **WIDE,
+        active=True,
+        funding_settled=[NAN, 0.001, -0.0006, NAN, NAN],
+        cost=[[NAN], [NAN], [cost], [cost], [NAN]],
+        **rules,
+    )
+    on = [("FUNDING_COST" in said) for said in result.reasons]
+    assert on == [False, False, True, True, False]
+
+
+def test_who_never_earned_has_nothing_to_keep():
+    result = run(
+        [1000.0] * 5,
+        **WIDE,
+        active=True,
+        funding_keep=0.5,
+        funding_settled=[NAN, -0.001, NAN, NAN, NAN],
+        cost=[[0.001]] * 5,
+    )
+    # Earned −5 is less than half of 0, which was the most.
+    assert shorts(result) == pytest.approx([5.0] * 5)
+    assert not any("FUNDING_COST" in said for said in result.reasons)
+
+
+@pytest.mark.parametrize(
+    ("cost_there", "short_there"),
+    [
+        # It pays there: 5 ETH move. It costs there too, and there is no limit to bear: 3 do.
+        (-0.0001, 5.0),
+        (0.0002, 3.0),
+    ],
+)
+def test_without_a_limit_only_a_venue_that_pays_keeps_the_size(cost_there, short_there):
+    result = run_two_venues(
+        price=[1000.0] * 3,
+        **{name: values[:3] for name, values in WIDE.items()},
+        weights=[[1.0, 0.0]] * 3,
+        active=True,
+        funding_keep=0.5,
+        switch_gain=0.0005,
+        funding_settled=[[NAN, NAN], [0.001, NAN], [-0.0006, NAN]],
+        cost=[[0.001, cost_there]] * 3,
+    )
+    assert result.short_eth[1:] == [[5.0, 0.0], pytest.approx([0.0, short_there])]
 
 
 @pytest.mark.parametrize(
@@ -318,3 +458,40 @@ def test_the_policy_waits_between_two_moves_and_a_stop_does_not():
     rules = stop(1, 0.1, 1.0, 24.0, trailing=False)
     fallen = run([1000.0, 800.0], **band(0.5, 0.6), min_interval_h=2.0, **rules)
     assert shorts(fallen) == pytest.approx([5.0, 10.0])
+
+
+def test_who_waits_keeps_the_venues():
+    result = run_two_venues(
+        price=[1000.0] * 4,
+        **band(*[0.5] * 4, width=0.05),
+        weights=[[0.6, 0.4], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]],
+        active=True,
+        event_floor=[0.0, 0.7, 0.7, 0.7],
+        quiet=[False, True, True, False],
+    )
+
+    # Tick 1: the event's floor, 7 ETH, where the 5 are: 4.2 and 2.8. Tick 3: to the second venue.
+    assert result.short_eth == [
+        pytest.approx([3.0, 2.0]),
+        pytest.approx([4.2, 2.8]),
+        pytest.approx([4.2, 2.8]),
+        pytest.approx([0.0, 7.0]),
+    ]
+    assert result.reasons[1:3] == [{"EVENT", "RAISE"}, {"EVENT", "IN_BAND"}]
+    assert "SWITCH" in result.reasons[3]
+
+
+@pytest.mark.parametrize("waits", [{"quiet": [False, True, True]}, {"min_interval_h": 5.0}])
+def test_who_waits_for_an_intent_is_still_raised_to_the_static_ratio(waits: dict):
+    result = run(
+        [1000.0] * 3,
+        lo=[0.2, NAN, 0.1],
+        hi=[0.2, NAN, 0.1],
+        to_lo=[0.2, NAN, 0.1],
+        to_hi=[0.2, NAN, 0.1],
+        **waits,
+    )
+    # Tick 1: the fallback of 0.5 without waiting; 5 000 USD are more than 4 · 1 000. Tick 2: an
+    #   intent again, which waits.
+    assert shorts(result) == pytest.approx([2.0, 5.0, 5.0])
+    assert result.reasons[1:] == [{"FALLBACK", "RAISE", "TOP_UP"}, {"LOWER", "WAIT"}]

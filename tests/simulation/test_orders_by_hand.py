@@ -52,6 +52,54 @@ def test_a_cap_that_the_price_breaks_cuts_the_short():
     assert result.reasons[1] == {"IN_BAND", "VENUE_CAP", "TOP_UP"}
 
 
+@pytest.mark.parametrize(
+    ("minimum", "short"),
+    [
+        # 5 150 USD hold 5.1 ETH; the 0.1 more are 100 USD.
+        (100.0, 5.1),
+        (200.0, 5.0),
+    ],
+)
+def test_a_venue_cap_leaves_no_order_below_the_minimum(minimum: float, short: float):
+    result = run([1000.0] * 2, **band(0.5, 0.7), venue_usd=5150.0, min_notional_usd=[minimum])
+    assert shorts(result) == pytest.approx([5.0, short])
+    assert result.reasons[1] == {"RAISE", "VENUE_CAP"}
+
+
+def test_no_reduction_over_the_cap_is_a_mistake():
+    # 9 ETH are more than 1.5 of 1 ETH, but h = 10 is over the cap of 1.
+    over = run([1000.0] * 2, exposure_eth=[10.0, 1.0], **band(1.0, 1.0), fat_finger=1.5)
+    assert shorts(over) == pytest.approx([10.0, 1.0])
+    assert over.reasons[1] == {"LOWER", "RELEASE"}
+
+    # h = 0.8 is not: 7 ETH are more than 0.49 of 10.
+    under = run([1000.0] * 2, exposure_eth=[20.0, 10.0], **band(0.4, 0.1), fat_finger=0.49)
+    assert shorts(under) == pytest.approx([8.0, 8.0])
+    assert under.reasons[1] == {"LOWER", "FAT_FINGER"}
+
+
+def test_a_refused_venue_does_not_undo_the_cut_of_another_where_nothing_moves():
+    result = run_two_venues(
+        price=[1000.0, 1300.0],
+        perp=[[1000.0, 1000.0], [1300.0, 1450.0]],
+        **band(1.0, 1.0),
+        weights=[[0.5, 0.5]] * 2,
+        venue_usd=6000.0,
+        collar=0.1,
+    )
+    # 5 ETH on each. 6 500 USD > 6 000: 4.6. So are 7 250, but 1 450 is 11.5 % above the index.
+    assert result.short_eth[1] == pytest.approx([4.6, 5.0])
+    assert result.reasons[1] == {"IN_BAND", "VENUE_CAP", "COLLAR", "TOP_UP"}
+
+
+def test_an_order_that_was_cut_does_not_start_the_interval():
+    result = run([1000.0] * 4, **band(0.5, 0.5, 0.5, 0.7), order_usd=2050.0, min_interval_h=10.0)
+    # The rest follows at once; the last of it, at hour 2, starts the interval.
+    assert shorts(result) == pytest.approx([2.0, 4.0, 5.0, 5.0])
+    assert ["WAIT" in said for said in result.reasons] == [False, False, False, True]
+    assert ["ORDER_CAP" in said for said in result.reasons] == [True, True, False, False]
+
+
 @pytest.mark.parametrize("limit", [{"total_usd": 4000.0}, {"minute_usd": 4000.0}])
 def test_what_the_venues_before_take_is_gone(limit: dict):
     result = run_two_venues(price=[1000.0], **band(0.6), weights=[[0.5, 0.5]], **limit)
@@ -69,6 +117,72 @@ def test_a_refused_leg_refuses_the_move_between_venues():
     )
     assert result.short_eth == [[5.0, 0.0], [5.0, 0.0]]
     assert result.reasons[1] == {"IN_BAND", "SWITCH", "COLLAR"}
+
+
+# --- A move between venues goes leg by leg --------------------------------------------------------
+
+SIX_TICKS = {
+    **band(*[0.5] * 6, width=0.05),
+    "weights": [[1.0, 0.0]] * 3 + [[0.0, 1.0]] * 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "short_eth"),
+    [
+        # 2 050 USD of an order close 2 ETH at 1 000 and open 1.8 at 1 100: 1.8 both, twice; the
+        # last 1.4 are 1 540 USD.
+        ({"order_usd": 2050.0}, [[3.2, 1.8], [1.4, 3.6], [0.0, 5.0]]),
+        # Half of the minute for each leg: 2 000 USD close 2 ETH and open 1.8.
+        ({"minute_usd": 4000.0}, [[3.2, 1.8], [1.4, 3.6], [0.0, 5.0]]),
+        # 1.8 ETH are 1 980 USD, below the minimum of the second venue: neither leg goes.
+        ({"order_usd": 2050.0, "min_notional_usd": [10.0, 2000.0]}, [[5.0, 0.0]] * 3),
+        # Whole ETH on the first venue: 2 850 USD close 2 and would open 2.5, so both 2; again; and
+        # the last one.
+        ({"order_usd": 2850.0, "step_eth": [1.0, 0.1]}, [[3.0, 2.0], [1.0, 4.0], [0.0, 5.0]]),
+        # 3 050 USD close 3 and open 2.7: 3 whole ETH close for 2.7, and nothing is left over but
+        # what the band holds: h = 0.47. Then 4.7 are wanted: 2 close, and 2.0 open.
+        (
+            {"order_usd": 3050.0, "step_eth": [1.0, 0.1]},
+            [[2.0, 2.7], [0.0, 4.7], [0.0, 4.7]],
+        ),
+    ],
+)
+def test_the_legs_of_a_move_between_venues_are_matched(given: dict, short_eth: list):
+    result = run_two_venues(price=[1000.0] * 6, perp=[[1000.0, 1100.0]] * 6, **SIX_TICKS, **given)
+    assert result.short_eth[2] == pytest.approx([5.0, 0.0])
+    assert result.short_eth[3:] == [pytest.approx(row) for row in short_eth]
+    assert result.reasons[3] >= {"IN_BAND", "SWITCH", "ORDER_CAP"}
+
+
+def test_the_legs_of_a_move_between_venues_are_matched_under_a_venue_cap():
+    result = run_two_venues(
+        price=[1000.0] * 3,
+        **band(*[0.5] * 3, width=0.05),
+        weights=[[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]],
+        venue_usd=3000.0,
+    )
+    # 5 ETH are wanted on the first venue, which takes 3: 0.5 move. Then nothing does.
+    assert result.short_eth == [
+        pytest.approx([2.5, 2.5]),
+        pytest.approx([3.0, 2.0]),
+        pytest.approx([3.0, 2.0]),
+    ]
+    assert result.reasons[1:] == [{"IN_BAND", "SWITCH", "VENUE_CAP"}] * 2
+
+
+def test_a_venue_over_its_cap_is_cut_even_if_its_short_has_nowhere_to_go():
+    result = run_two_venues(
+        price=[1000.0, 1300.0],
+        **band(0.7, 0.7, width=0.05),
+        weights=[[5 / 7, 2 / 7], [0.5, 0.5]],
+        min_notional_usd=[10.0, 1960.0],
+        venue_usd=6000.0,
+    )
+    # 5 and 2 ETH. 1.5 should move, which are 1 950 USD: too small, so nothing moves. But 6 500 USD
+    # are over the cap: 4.6 ETH.
+    assert result.short_eth[1] == pytest.approx([4.6, 2.0])
+    assert result.reasons[1] == {"IN_BAND", "SWITCH", "BELOW_MINIMUM", "VENUE_CAP", "TOP_UP"}
 
 
 # --- Transfers ------------------------------------------------------------------------------------
@@ -129,16 +243,77 @@ def test_what_comes_too_late_comes_back_when_it_is_there():
         [1000.0] * 4,
         **band(0.5, 0.0, 0.0, 0.0),
         transfer_ticks=2,
+        transfer_usd=3.0,
         capital_cost_per_year=ONE_PER_100_000_AN_HOUR,
     )
 
-    # Tick 1: nothing is wanted any more, but money on its way does not turn round.
-    # Tick 2: it arrives, and leaves.
+    # Tick 1: nothing is wanted any more, but money on its way does not turn round, and what does
+    #   not move costs nothing.
+    # Tick 2: it arrives, and leaves for 3 USD.
     assert result.coming == [[2500.0], [2500.0], [0.0], [0.0]]
     assert result.paid_in == [2500.0, 2500.0, 0.0, 0.0]
     assert result.equity == [[0.0]] * 4
-    assert capital(result) == pytest.approx([0.0, -0.025, -0.025, 0.0])
+    assert capital(result) == pytest.approx([-3.0, -0.025, -3.025, 0.0])
     assert shorts(result) == [0.0] * 4
+
+
+def test_a_release_leaves_the_margin_that_is_there_while_more_is_on_its_way():
+    result = run(
+        [1000.0, 1000.0, 1000.0, 1400.0, 1400.0, 1400.0],
+        **band(0.5, 0.5, 0.5, 0.5, 0.1, 0.1),
+        transfer_ticks=2,
+        transfer_usd=3.0,
+    )
+
+    # Tick 2: 2 500 arrive and carry 5 ETH. Tick 3: 500 are left behind 7 000, 3 000 more leave.
+    # Tick 4: down to 1 ETH, 1 400 USD, for which 700 of the 3 500 are enough. The 500 that are
+    #   there are less than that: nothing moves, and nothing is paid for.
+    # Tick 5: the 3 000 arrive, 2 800 go home.
+    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0, 5.0, 1.0, 1.0])
+    assert [row[0] for row in result.equity[2:]] == pytest.approx([2500.0, 500.0, 500.0, 700.0])
+    assert [row[0] for row in result.coming[2:]] == pytest.approx([0.0, 3000.0, 3000.0, 0.0])
+    assert result.paid_in[3:] == pytest.approx([5500.0, 5500.0, 2700.0])
+    assert capital(result) == pytest.approx([-3.0, 0.0, 0.0, -3.0, 0.0, -3.0])
+    assert result.reasons[4:] == [{"LOWER", "RELEASE"}, {"IN_BAND", "RELEASE"}]
+
+
+def test_a_closing_accounts_debt_is_paid_once():
+    result = run(
+        [1000.0] * 4,
+        **band(0.5, 0.5, 0.0, 0.0),
+        transfer_ticks=1,
+        transfer_usd=3.0,
+        funding_settled=[float("nan"), float("nan"), -0.52, float("nan")],
+    )
+
+    # Tick 2: funding 5 000 · (−0.52) = −2 600 leaves a debt of 100. The account is closed and the
+    # 100 are paid there and then; no transfer leaves for an account that is no more.
+    assert result.paid_in == pytest.approx([2500.0, 2500.0, 2600.0, 2600.0])
+    assert result.coming == [[2500.0], [0.0], [0.0], [0.0]]
+    assert result.equity[2:] == [[0.0], [0.0]]
+    assert capital(result) == pytest.approx([-3.0, 0.0, 0.0, 0.0])
+    assert shorts(result) == pytest.approx([0.0, 5.0, 0.0, 0.0])
+
+
+def test_margin_on_its_way_to_one_venue_does_not_pay_for_another():
+    result = run_two_venues(
+        price=[1000.0] * 3,
+        **band(0.5, 0.5, 0.5),
+        weights=[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        transfer_ticks=2,
+        capital_cost_per_year=0.0,
+        budget_usd=2500.0,
+    )
+
+    # Tick 1: the whole budget is on its way to the first venue and cannot turn round.
+    # Tick 2: it is there, comes back and leaves for the second one.
+    assert result.coming == [[2500.0, 0.0], [2500.0, 0.0], [0.0, 2500.0]]
+    assert result.paid_in == [2500.0] * 3
+    assert result.short_eth == [[0.0, 0.0]] * 3
+    assert result.reasons[1:] == [
+        {"RAISE", "TOP_UP", "UNFUNDED"},
+        {"RAISE", "TOP_UP", "AWAITING"},
+    ]
 
 
 def test_nothing_arrives_or_is_decided_while_the_venues_are_closed():
@@ -221,6 +396,25 @@ def test_a_move_between_venues_with_a_spent_budget_sends_nothing():
     assert result.short_eth[2] == [5.0, 0.0]
     assert result.coming[2] == [0.0, 0.0]
     assert result.paid_in == [2500.0] * 3
+
+
+def test_a_move_between_venues_sends_ahead_what_there_is():
+    result = run_two_venues(
+        price=[1000.0] * 4,
+        **band(*[0.5] * 4, width=0.05),
+        weights=[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        transfer_ticks=1,
+        capital_cost_per_year=0.0,
+        budget_usd=3500.0,
+    )
+
+    # Tick 2: 2 500 are asked for, and 1 000 of the budget are left beside what the short needs.
+    # Tick 3: they are there and stay there; they carry 4 of the 5 ETH, so nothing moves.
+    assert result.short_eth == [[0.0, 0.0], [5.0, 0.0], [5.0, 0.0], [5.0, 0.0]]
+    assert result.coming[2:] == [[0.0, 1000.0], [0.0, 0.0]]
+    assert result.equity[3] == [2500.0, 1000.0]
+    assert result.paid_in == [2500.0, 2500.0, 3500.0, 3500.0]
+    assert result.reasons[2:] == [{"IN_BAND", "SWITCH", "TOP_UP", "AWAITING"}] * 2
 
 
 # --- Staying alive --------------------------------------------------------------------------------

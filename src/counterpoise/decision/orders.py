@@ -21,6 +21,9 @@ from counterpoise.decision.moment import (
 
 Floats = NDArray[np.float64]
 
+#: Part of an amount that is rounding.
+ROUNDING = 1e-12
+
 _BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
 _VENUE_CAP = int(Reason.VENUE_CAP)
 _ORDER_CAP = int(Reason.ORDER_CAP)
@@ -160,6 +163,9 @@ def limit_orders(
             to_close -= used
     if reasons != 0:
         _match_legs(book, wanted_eth, limits)
+        for v in range(book.shape[1]):
+            if book[TARGET, v] <= DUST * book[STEP, v]:
+                book[TARGET, v] = 0.0
     return reasons
 
 
@@ -210,7 +216,7 @@ def _cut_order(book: Floats, v: int, limits: Limits, room_usd: float) -> int:
     price, now = book[PRICE, v], book[SHORT, v]
     size = abs(book[TARGET, v] - now)
     most = min(limits.order_usd, max(room_usd, 0.0))
-    if size * price <= most:
+    if size * price <= most * (1.0 + ROUNDING):
         return 0
     part = steps_of(most, price, book[STEP, v])
     if book[TARGET, v] < now:
