@@ -13,12 +13,23 @@ from typing import cast
 import typer
 from typer.main import get_command
 
-from counterpoise.cli import advice, data, events, exposure, features, fetch, quality, study, update
+from counterpoise.cli import (
+    advice,
+    data,
+    events,
+    exposure,
+    features,
+    fetch,
+    quality,
+    stress,
+    study,
+    update,
+)
 from counterpoise.cli.app import app
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
-ROOMS = (advice, data, fetch, quality, exposure, features, events, study, update)
+ROOMS = (advice, data, fetch, quality, exposure, features, events, study, stress, update)
 
 #: What the parser raises for a wrong command line; only its children have public names.
 _WrongUsage = cast(type[Exception], typer.BadParameter.__mro__[2])
