@@ -204,10 +204,10 @@ def _print_proof(found: dict[str, Any]) -> None:
     typer.echo()
     _paragraph(
         "Broken: paths on which equity fell below what was to be kept. Breaches by cause: gap, "
-        "spot fell by more than the gap between two decisions; late, the hedge asked for was not there "
-        "yet; grown, coins worth more than the equity that the floor is reckoned on; costs, basis, "
-        "funding, trading and capital took more than the reserve; ?, none of these. Worst: % of "
-        "the peak below what was to be kept. 0h: with transfers that take no time."
+        "spot fell by more than the gap between two decisions; late, the hedge asked for was not "
+        "there yet; grown, coins worth more than the equity the floor is reckoned on; costs, "
+        "basis, funding, trading and capital took more than the reserve; ?, none of these. "
+        "Worst: % of the peak below what was to be kept. 0h: with transfers that take no time."
     )
     typer.echo()
     for name, by_transfer in found["rules"].items():

@@ -33,6 +33,7 @@ PARTS = ("gap", "later_delta", "basis", "funding", "trading", "capital", "unexpl
 
 _FLOOR, _EQUITY, _KEPT = (CHAIN.index(name) for name in ("floor", "guarded_usd", "kept_usd"))
 _DELTA, _BASIS, _FUNDING, _FEES, _SLIPPAGE, _CAPITAL, _LIQUIDATION = range(len(COMPONENTS))
+_DECIDED = int(Reason.IN_BAND | Reason.RAISE | Reason.LOWER)
 _REARMED = int(Reason.REARMED)
 _AWAITING = int(Reason.AWAITING)
 _UNFUNDED = int(Reason.UNFUNDED)
@@ -158,8 +159,7 @@ def breaches_of(
         return []
     equity, kept = path.chain[:, _EQUITY], path.chain[:, _KEPT]
     # A tick without a decision repeats the numbers of the one before it.
-    decided = np.append(True, np.any(np.diff(path.chain, axis=0) != 0.0, axis=1))
-    decided &= np.isfinite(equity)
+    decided = (path.reasons & _DECIDED > 0) & np.isfinite(equity)
     rows = np.flatnonzero(decided)
     fresh = np.append(True, (path.reasons[rows[1:]] & _REARMED > 0) & _dropped(kept[rows]))
     begins = np.flatnonzero(fresh)
