@@ -250,6 +250,8 @@ def test_every_rule_meets_every_source_and_the_same_paths() -> None:
         assert tally.breaches >= tally.broken
         assert tally.causes == again.tallies[key].causes
         assert tally.worst == again.tallies[key].worst
+        if tally.worst is not None and key[0] == "drawdown_20":
+            assert tally.drawdown >= 0.2 + tally.worst.of_peak - 1e-9
     jumped = proof.tallies["drawdown_20", 0, "jumps"]
     assert jumped.causes["gap"] > 0
     assert jumped.causes["unexplained"] == 0
@@ -276,4 +278,6 @@ def test_limits_of_orders_stay_in_force() -> None:
     where = market([-0.10, -0.14])
     tight = replace(where, limits=where.limits._replace(order_usd=10_000.0))
     broken = explained(tight, {"drawdown_20": RULES["drawdown_20"]}, (0,))
-    assert [one.cause for one in broken["drawdown_20", 0]] == ["held_back"]
+    breaches, drawdown = broken["drawdown_20", 0]
+    assert [one.cause for one in breaches] == ["held_back"]
+    assert drawdown == pytest.approx(0.2 + breaches[0].of_peak)

@@ -134,6 +134,7 @@ def _tally_json(one: "Tally") -> dict[str, Any]:
         "breaches": one.breaches,
         "beyond_gap": one.causes["gap"],
         "not_a_gap": one.breaches - one.causes["gap"],
+        "drawdown": one.drawdown,
         "causes": {cause: one.causes[cause] for cause in CAUSES},
         "worst": breach(one.worst),
         "worst_not_gap": breach(one.worst_not_gap),
@@ -218,8 +219,12 @@ def _print_proof(found: dict[str, Any]) -> None:
                 for cause, count in one["causes"].items():
                     total[cause] = total.get(cause, 0) + count
             hours = transfer.removeprefix("transfer_")
+            over_all = (
+                f"Over all cushions of the history equity fell by up to "
+                f"{100 * by_source['history']['drawdown']:.1f} % of its peak."
+            )
             if not tallies:
-                _paragraph(f"{name} {hours}: no breach.")
+                _paragraph(f"{name} {hours}: no breach. {over_all}")
                 continue
             worst = max((one["worst"] for one in tallies), key=lambda one: float(one["of_peak"]))
             parts = ", ".join(
@@ -234,7 +239,7 @@ def _print_proof(found: dict[str, Any]) -> None:
                 f"{name} {hours}: {listed}. Worst {100 * worst['of_peak']:.2f} % of the peak "
                 f"({worst['cause'].replace('_', ' ')}; spot fell {worst['step']['fall']:.1%} at a "
                 f"hedge of {worst['step']['ratio']:.2f}): "
-                f"{100 * worst['spare']:.2f} above it before, {parts}."
+                f"{100 * worst['spare']:.2f} above it before, {parts}. {over_all}"
             )
     typer.echo()
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.decision.limits import limits_of
+from counterpoise.decision.moment import CHAIN
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Intent, Situation
 from counterpoise.market.liquidity import liquidity
@@ -24,11 +25,13 @@ from counterpoise.risk.guard import NO_GUARD, GuardRules
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.prices import MarketArrays, prices_of
 from counterpoise.simulation.simulate import simulate_one
-from counterpoise.study.breaches import Breach, breaches_of, could_breach
+from counterpoise.study.breaches import Breach, breaches_of
 from counterpoise.units import HOUR_MS, HOURS_PER_DAY, HOURS_PER_YEAR
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
+#: By rule and hours of transfer: every breach, and the largest drawdown.
+Explained = dict[tuple[str, int], tuple[list[Breach], float]]
 
 #: Hours of a made-up path, and the mean length of a block of history in it.
 PATH_H, BLOCK_H = 30 * HOURS_PER_DAY, 48
@@ -38,6 +41,7 @@ JUMPS_PER_YEAR, JUMP_MEAN, JUMP_SD = 5.0, -0.10, 0.10
 LIMITS = (0.10, 0.20, 0.30)
 LOCK_STEP, LOCK_KEEP = 0.10, 0.50
 SOURCES = ("history", "bootstrap", "jumps")
+_EQUITY = CHAIN.index("guarded_usd")
 #: Paths a thread takes at once.
 _BATCH = 50
 
@@ -54,6 +58,8 @@ class Tally:
         Breaches by cause.
     worst, worst_not_gap : Breach or None
         The deepest one, and the deepest whose cause was not a fall beyond ``gap``.
+    drawdown : float
+        Largest drawdown of equity over all cushions of a path, a fraction of the path's peak.
     """
 
     paths: int = 0
@@ -61,10 +67,12 @@ class Tally:
     causes: Counter[str] = field(default_factory=Counter)
     worst: Breach | None = None
     worst_not_gap: Breach | None = None
+    drawdown: float = 0.0
 
-    def add(self, found: list[Breach]) -> None:
+    def add(self, found: list[Breach], drawdown: float) -> None:
         """Count one path."""
         self.paths += 1
+        self.drawdown = max(self.drawdown, drawdown)
         self.broken += bool(found)
         for one in found:
             self.causes[one.cause] += 1
@@ -206,23 +214,24 @@ def _near(where: Arena) -> float:
     return step / float(where.market.exposure_eth.min())
 
 
-def explained(
-    where: Arena, rules: dict[str, GuardRules], transfer_h: tuple[int, ...]
-) -> dict[tuple[str, int], list[Breach]]:
-    """Breaches of a hedger of nothing under each rule and each time of transfer."""
+def explained(where: Arena, rules: dict[str, GuardRules], transfer_h: tuple[int, ...]) -> Explained:
+    """Breaches and largest drawdown of a hedger of nothing, by rule and time of transfer."""
     ticks, venues = where.market.perp.shape
     nothing = Intent.around(np.zeros(ticks), 0.0, venues=venues, cap=1.0)
     here = replace(where, first=0, last=ticks)
     prices = prices_of(where.market, where.account.inverse)
     near = _near(where)
-    found = {}
+    found: Explained = {}
     for hours in transfer_h:
         account = where.account._replace(transfer_ticks=hours)
         limits = where.limits._replace(waits=hours > 0)
         for name, rule in rules.items():
             run = replace(here, guard=rule, account=account, limits=limits)
             path = simulate_one(run, nothing, prices)
-            found[name, hours] = breaches_of(path, rule, near=near) if could_breach(path) else []
+            equity = path.chain[:, _EQUITY]
+            peaks = np.fmax.accumulate(equity)
+            drawdown = float(np.fmax.reduce(1.0 - equity / peaks))
+            found[name, hours] = (breaches_of(path, rule, near=near), drawdown)
     return found
 
 
@@ -321,19 +330,17 @@ def prove(situation: Situation, paths: int, progress: Progress | None = None) ->
         for source in SOURCES
     }
     for (rule, hours), found in explained(where, rules, transfer_h).items():
-        tallies[rule, hours, "history"].add(found)
+        tallies[rule, hours, "history"].add(*found)
 
-    def batch(
-        which: range, make: Callable[[int], Arena]
-    ) -> list[tuple[int, dict[tuple[str, int], list[Breach]]]]:
+    def batch(which: range, make: Callable[[int], Arena]) -> list[tuple[int, Explained]]:
         return [(path, explained(make(path), rules, transfer_h)) for path in which]
 
-    running: deque[Future[list[tuple[int, dict[tuple[str, int], list[Breach]]]]]] = deque()
+    running: deque[Future[list[tuple[int, Explained]]]] = deque()
 
     def take() -> None:
         for path, found in running.popleft().result():
-            for (rule, hours), breaches in found.items():
-                tallies[rule, hours, SOURCES[1 + path % 2]].add(breaches)
+            for (rule, hours), one in found.items():
+                tallies[rule, hours, SOURCES[1 + path % 2]].add(*one)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
         batches = math.ceil(paths / _BATCH)
