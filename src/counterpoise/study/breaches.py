@@ -1,8 +1,9 @@
 """Breaches of a drawdown limit or a profit lock, taken apart: what equity lost that was to be kept.
 
 The guard keeps equity above a floor against a fall of ``gap`` between two decisions. Each time it
-was broken through is explained from the last safe decision to the worst one, in USD that add up,
-and classed by the first thing that was not as the rule needs it. Nothing is simulated here.
+was broken through is explained from the last safe decision to the worst one, in parts that add up,
+and classed by what took most of the shortfall. Deposits are no part: where there are any they show
+as unexplained. Nothing is simulated here.
 """
 
 from dataclasses import dataclass
