@@ -274,8 +274,11 @@ def test_every_path_adds_up_from_prices_positions_and_settlements(studied: Path)
         # What was paid in is what is there less what the account won: all of it costs.
         won = received + paid + path["slippage_usd"].to_numpy()
         won[after] -= held * (perp[after] - perp[before])
-        paid_in = path["collateral_usd_binance"].to_numpy() - np.cumsum(won)
-        capital = -0.04 / 8760 * paid_in[:-1].sum()
+        there = path["collateral_usd_binance"] + path["on_its_way_binance"]
+        paid_in = there.to_numpy() - np.cumsum(won)
+        transfers = round((-path["capital_usd"].sum() - 0.04 / 8760 * paid_in[:-1].sum()) / 5.0)
+        capital = -0.04 / 8760 * paid_in[:-1].sum() - 5.0 * transfers
+        assert (transfers > 0) == (traded.sum() > 0)
         assert path["fees_usd"].sum() == pytest.approx(fees, abs=1e-6)
         assert path["funding_usd"].sum() == pytest.approx(funding, abs=1e-6)
         assert path["capital_usd"].sum() == pytest.approx(capital, abs=1e-6)
@@ -333,8 +336,12 @@ def test_now_shows_formula_recommended_full_and_where_i_stand(
         dies = row["margin"]["liquidation_price_usd"]
         assert dies is None or dies > found["price_usd"]
         assert row["margin"]["unit"] == ("USDT" if collateral == "usdt" else "ETH")
-    told = command(*arguments, "--config", str(studied / "mine.toml"))
+    held = 1e6 if collateral == "usdt" else 2_000.0
+    shared = ("--margin", str(held), "--other-maintenance", "50", "--other-pnl", "-50")
+    told = command(*arguments, *shared, "--config", str(studied / "mine.toml"))
     assert "→ volatility_timed" in told.stdout
+    assert "as_is: liquidated at" in told.stdout
+    assert "of margin left after the venue's largest fee" in told.stdout
     assert "WARNING: the newest data is" in told.stdout
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from counterpoise.config import Settings, known_keys, load_settings, settings_without_file
-from counterpoise.contradictions import RULES, TRAINING_RULES
+from counterpoise.contradictions import EVENTS, RULES, STOPS, TRAINING_RULES
 from counterpoise.errors import FixConfig
 from counterpoise.venues.agreement import refuse_what_venues_refuse
 
@@ -179,6 +179,78 @@ CONTRADICTIONS = {
         "[capital]\nleverage = 5\nleverage_max = 3",
         ("capital.leverage = 5.0 (FILE)", "capital.leverage_max = 3.0 (FILE)"),
     ),
+    "a range of leverage without room": (
+        "[capital]\nleverage_min = 3",
+        ("capital.leverage_min = 3.0 (FILE)", "capital.leverage_max = 3.0 (default)"),
+    ),
+    "a dynamic leverage without room for its headroom": (
+        "[capital]\nleverage_mode = 'dynamic'\nleverage_min = 2.5",
+        (
+            "capital.leverage_mode = 'dynamic' (FILE)",
+            "capital.leverage_min = 2.5 (FILE)",
+            "capital.headroom = 1.25 (default)",
+            "capital.leverage_max = 3.0 (default)",
+        ),
+    ),
+    "a cut before a top-up": (
+        "[risk]\nkeep_alive = 0.4",
+        ("risk.keep_alive = 0.4 (FILE)", "capital.leverage_max = 3.0 (default)"),
+    ),
+    "a drawdown limit without a cushion": (
+        "[risk.drawdown]\nlimit = 0.05\nreserve = 0.05",
+        ("risk.drawdown.reserve = 0.05 (FILE)", "risk.drawdown.limit = 0.05 (FILE)"),
+    ),
+    "a drawdown limit that no hedge keeps": (
+        "[risk.drawdown]\nlimit = 0.2\n[hedge]\nmax_ratio = 0.9",
+        ("risk.drawdown.limit = 0.2 (FILE)", "hedge.max_ratio = 0.9 (FILE)"),
+    ),
+    "a profit lock that no hedge keeps": (
+        "[risk.profit_lock]\nstep = 0.1\n[hedge]\nmax_ratio = 0.9",
+        ("risk.profit_lock.step = 0.1 (FILE)", "hedge.max_ratio = 0.9 (FILE)"),
+    ),
+    "a stop behind the drawdown limit": (
+        "[risk.drawdown]\nlimit = 0.2\n[risk.stops.portfolio]\ndistance = 0.2",
+        ("risk.stops.portfolio.distance = 0.2 (FILE)", "risk.drawdown.limit = 0.2 (FILE)"),
+    ),
+    "a cap of a venue above that of all": (
+        "[risk.orders]\nvenue_usd = 2e6\ntotal_usd = 1e6",
+        ("risk.orders.venue_usd = 2000000.0 (FILE)", "risk.orders.total_usd = 1000000.0 (FILE)"),
+    ),
+    "an order larger than a minute takes": (
+        "[risk.orders]\norder_usd = 2e6\nminute_usd = 1e6",
+        ("risk.orders.order_usd = 2000000.0 (FILE)", "risk.orders.minute_usd = 1000000.0 (FILE)"),
+    ),
+    **{
+        f"a {name} stop that says where to cut but not to": (
+            f"[risk.stops.{name}]\nto_ratio = 0.5",
+            (
+                f"risk.stops.{name}.action = 'full_hedge' (default)",
+                f"risk.stops.{name}.to_ratio = 0.5 (FILE)",
+            ),
+        )
+        for name in STOPS
+    },
+    **{
+        f"a {name} stop that cuts above the cap": (
+            f"[risk.stops.{name}]\naction = 'cut'\nto_ratio = 0.95\n[hedge]\nmax_ratio = 0.9",
+            (f"risk.stops.{name}.to_ratio = 0.95 (FILE)", "hedge.max_ratio = 0.9 (FILE)"),
+        )
+        for name in STOPS
+    },
+    **{
+        f"a floor around {name} events above the cap": (
+            f"[risk.events.{name}]\nhedge_floor = 0.95\n[hedge]\nmax_ratio = 0.9",
+            (f"risk.events.{name}.hedge_floor = 0.95 (FILE)", "hedge.max_ratio = 0.9 (FILE)"),
+        )
+        for name in EVENTS
+    },
+    **{
+        f"a leverage around {name} events below the least": (
+            f"[risk.events.{name}]\nleverage_cap = 1.5\n[capital]\nleverage_min = 2",
+            (f"risk.events.{name}.leverage_cap = 1.5 (FILE)", "capital.leverage_min = 2.0 (FILE)"),
+        )
+        for name in EVENTS
+    },
     "a window of ρ longer than the history before the first forecast": (
         "[signals]\nrho_window_days = 90\nmin_train_days = 60\n",
         ("signals.rho_window_days = 90 (FILE)", "signals.min_train_days = 60 (FILE)"),
@@ -248,7 +320,14 @@ def test_settings_made_in_code_do_not_contradict_each_other_either() -> None:
             {"venue": {"names": ["dydx"]}, "capital": {"collateral": "coin-margined"}},
             "dydx takes: usdt",
         ),
-        ({"venue": {"names": ["dydx"]}, "capital": {"leverage_max": 60}}, "at most 50, what dydx"),
+        (
+            {
+                "venue": {"names": ["dydx"]},
+                "capital": {"leverage_max": 60},
+                "risk": {"keep_alive": 0.01},
+            },
+            "at most 50, what dydx",
+        ),
     ],
 )
 def test_what_a_venue_does_not_allow_is_refused_with_both_settings(

@@ -153,6 +153,19 @@ RULES = (
         "leverage_min below leverage_max",
     ),
     Rule(
+        (
+            "capital.leverage_mode",
+            "capital.leverage_min",
+            "capital.headroom",
+            "capital.leverage_max",
+        ),
+        lambda s: (
+            s.capital.leverage_mode == "dynamic"
+            and s.capital.leverage_min * s.capital.headroom > s.capital.leverage_max
+        ),
+        "leverage_min × headroom at most leverage_max",
+    ),
+    Rule(
         ("risk.keep_alive", "capital.leverage_max"),
         lambda s: s.risk.keep_alive * s.capital.leverage_max >= 1.0,
         "keep_alive below 1 / leverage_max: a short is topped up before it is cut",

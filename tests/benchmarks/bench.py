@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
+from tests.benchmarks.guard import guard
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
 from tests.benchmarks.simulation import simulation
 from tests.benchmarks.study import study
@@ -52,6 +53,7 @@ def trades() -> dict[str, Entry]:
 
 GROUPS = {
     "simulation": simulation,
+    "guard": guard,
     "features": features,
     "trades": trades,
     "study": study,

@@ -67,7 +67,9 @@ class Given:
 
 def ours(folder: Path) -> Given:
     """Arena and targets; the targets are read from ``folder``, as the peer's orders are."""
-    where = arena(random_market(), Settings(), WARM_UP_H, HOURS)
+    # The peer is given orders, not margin: collateral is there when it is asked for.
+    settings = Settings(capital={"transfer_h": 0})
+    where = arena(random_market(), settings, WARM_UP_H, HOURS)
     return Given(where, np.load(folder / "targets.npy"))
 
 

@@ -119,3 +119,36 @@ def test_a_short_that_cannot_be_is_refused() -> None:
         rows(short=-5.0)
     with pytest.raises(FixConfig, match="--short"):
         rows(short=20_000.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"other_maintenance": -1.0, "posted": 1e6}, "--other-maintenance"),
+        ({"other_pnl": float("nan"), "posted": 1e6}, "--other-pnl"),
+        ({"other_pnl": -1.0}, "--margin"),
+    ],
+)
+def test_other_positions_that_make_no_sense_are_refused(given: dict, key: str) -> None:
+    timeline = market()
+    with pytest.raises(FixConfig, match=f"^{key} = "):
+        advise(timeline, forecasts(timeline), load_settings(), short_eth=600.0, **given)
+
+
+def test_other_positions_count_where_i_stand_and_nowhere_else() -> None:
+    timeline = market()
+    alone, shared = (
+        advise(
+            timeline,
+            forecasts(timeline),
+            load_settings(),
+            short_eth=600.0,
+            posted=400_000.0,
+            other_maintenance=needed,
+        ).rows
+        for needed in (0.0, 50_000.0)
+    )
+    assert [row.margin for row in alone[:-1]] == [row.margin for row in shared[:-1]]
+    # In tier 3 (0.65 %, cum 950) a USD of margin moves it by 1 / (600·1.0065).
+    moved = alone[-1].margin.liquidation_price_usd - shared[-1].margin.liquidation_price_usd
+    assert moved == pytest.approx(50_000 / (600 * 1.0065))

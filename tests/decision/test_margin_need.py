@@ -19,6 +19,8 @@ def need(
     leverage: float = 5.0,
     exposure: float = 1000.0,
     posted: float | None = None,
+    other_maintenance: float = 0.0,
+    other_pnl: float = 0.0,
 ) -> Margin:
     venue = "binance-coin-m" if collateral == "coin-margined" else "binance"
     capital = CapitalSettings(leverage=leverage, leverage_max=leverage + 1)
@@ -30,6 +32,8 @@ def need(
         contract_at(venue, NOW_MS),
         exposure_eth=exposure,
         posted=posted,
+        other_maintenance=other_maintenance,
+        other_pnl=other_pnl,
     )
 
 
@@ -73,3 +77,38 @@ def test_no_short_needs_no_margin() -> None:
     margin = need(short=0.0)
     assert (margin.amount, margin.warnings) == (0.0, ())
     assert math.isinf(margin.liquidation_price_usd)
+
+
+@pytest.mark.parametrize(
+    ("collateral", "amount", "needed", "lost", "dies"),
+    [
+        # (262,056.24 - 20,000 - 30,000 + 950 + 1,310,281.20) / (727.934·1.0065)
+        ("usdt", 262_056.24, 20_000, -30_000, 2_079.10),
+        # 1,310,281.20·(1 - 1 %) / (727.934 - 200 + 10 + 20 - 1.9), where it is 561.6 ETH: tier 3
+        ("coin-margined", 200.0, 10, -20, 2_332.91),
+        # (-20,000 - 30,000 + 950 + 1,310,281.20) / (727.934·1.0065 - 0.9·200)
+        ("eth", 200.0, 20_000, -30_000, 2_282.09),
+    ],
+)
+def test_others_on_the_same_margin_bring_liquidation_nearer(
+    collateral: Collateral, amount: float, needed: float, lost: float, dies: float
+) -> None:
+    shared = need(collateral=collateral, posted=amount, other_maintenance=needed, other_pnl=lost)
+    assert round(shared.liquidation_price_usd, 2) == dies
+    alone = need(collateral=collateral, posted=amount)
+    assert shared.liquidation_price_usd < alone.liquidation_price_usd
+    assert shared.worst_funding_days < alone.worst_funding_days
+    assert shared.amount == amount
+
+
+def test_what_a_liquidation_leaves_and_how_long_funding_takes() -> None:
+    """5x in USDT: the fee of 1.25 % takes all of the 0.65 % maintenance.
+
+    -0.3 % of 1,310,281.20 every 8 h: 254,489.41 above maintenance lasts 65 settlements.
+    """
+    margin = need()
+    assert margin.bankruptcy_price_usd == pytest.approx(2_160.0)
+    assert margin.left_usd == 0.0
+    assert margin.worst_funding_days == pytest.approx(65 / 3)
+    coins = need(collateral="coin-margined", leverage=1.0)
+    assert (coins.bankruptcy_price_usd, math.isnan(coins.left_usd)) == (math.inf, True)

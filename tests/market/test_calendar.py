@@ -105,6 +105,9 @@ def test_an_event_exists_from_its_announcement_and_a_withdrawn_one_until_then():
     assert macro(15, 20)[0] == 3 * 24 - 2
     assert macro(15, 21) == (45 * 24 - 3, 0.0)
     assert macro(18, 18)[1] == 3 * 24 - 3
+    # Purchases without limit, on the Monday after at 08:00 in New York.
+    assert macro(23, 11)[1] == 8 * 24 - 10
+    assert macro(23, 12) == (37 * 24 + 6, 0.0)
 
 
 def test_without_an_announced_event_the_next_one_is_infinitely_far():

@@ -4,9 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from counterpoise.market.columns import TS
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import MACRO, ONCHAIN, DatasetKey
+from counterpoise.market.synthetic_perpetual import average_premium
 from counterpoise.quality.check import check
+from counterpoise.quality.settlements import against_premium
 from counterpoise.units import DAY_MS, HOUR_MS
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
@@ -89,6 +92,31 @@ def test_another_unit_is_another_market(generated, found_after):
     assert "100" in wrong
 
 
+@pytest.mark.parametrize("times", [1.1, 0.9])
+def test_a_week_of_another_market_is_found_with_its_rows_and_once(generated, found_after, times):
+    table = generated[BYBIT]
+    week = range(500, 668)
+    foreign = at_rows(table, week, **{name: pl.col(name) * times for name in PRICES})
+    found = found_after(BYBIT, foreign)
+    # Its funding and its mark price are at odds with it too; nothing else is said of the week.
+    assert {one.kind for one in found} == {"other market"}
+    (wrong,) = (one for one in found if one.key == BYBIT)
+    at = stamps(table)[week.start : week.stop]
+    assert (wrong.rows, wrong.first_ms, wrong.last_ms) == (len(week), at[0], at[-1])
+    assert float(wrong.text.split()[2]) == pytest.approx(times, rel=0.01)
+
+
+def test_what_a_wrong_clock_causes_is_not_told_again(generated, found_after):
+    table = generated[PERP]
+    slipped = pl.concat([table[:500], moved(table[500:1500], 3), table[1503:]])
+    slipped = slipped.unique("ts", keep="first", maintain_order=True).sort("ts")
+    found = [one for one in found_after(PERP, slipped) if one.table.endswith("_bars")]
+    assert {one.kind for one in found} == {"time zone slip"}
+    (slip,) = (one for one in found if one.key == PERP)
+    assert abs(slip.first_ms - int(stamps(table)[500])) <= 7 * DAY_MS
+    assert abs(slip.last_ms - int(stamps(table)[1500])) <= 7 * DAY_MS
+
+
 def test_a_bar_that_ends_early_is_named(generated, found_after):
     table = generated[PERP]
     # Its close and range stop at the open; the next bar opens where the market went meanwhile.
@@ -115,6 +143,17 @@ def test_a_close_that_leaps_and_is_back_is_an_outlier(generated, found_after):
     assert [one.first_ms for one in outliers] == [int(stamps(table)[900])]
 
 
+@pytest.mark.parametrize(("share", "found"), [(0.10, False), (0.30, True)])
+def test_a_leap_that_no_other_market_could_show_must_be_large(generated, tmp_path, share, found):
+    table = generated[SPOT]
+    low = {name: pl.col(name) * (1 - share) for name in ("low", "close")}
+    lake = Lake(tmp_path / "alone")
+    lake.write({SPOT: at_rows(table, [900], **low)}, synthetic=True)
+    outliers = [one for one in check(lake) if one.kind == "outlier"]
+    assert [one.first_ms for one in outliers] == [int(stamps(table)[900])] * found
+    assert all("no other market of that hour" in one.text for one in outliers)
+
+
 def test_funding_against_its_premium_is_found(generated, found_after):
     turned = generated[FUNDING].with_columns(-pl.col("funding_rate"))
     (wrong,) = (one for one in found_after(FUNDING, turned) if one.kind == "premium")
@@ -127,6 +166,38 @@ def test_funding_one_settlement_off_is_found(generated, found_after, rows, side)
     shifted = table.with_columns(pl.col("funding_rate").shift(rows)).drop_nulls("funding_rate")
     (wrong,) = (one for one in found_after(FUNDING, shifted) if one.kind == "premium")
     assert f"one settlement {side}" in wrong.text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda rate: -rate, "run against the premium"),
+        (lambda rate: np.roll(rate, 1), "one settlement earlier"),
+    ],
+)
+def test_a_part_of_the_funding_that_is_wrong_is_found_and_no_more(change, says):
+    rng, first = np.random.default_rng(8), 2_000 * DAY_MS
+    premium = np.convolve(rng.normal(0, 4e-3, 8 * 1000 + 11), np.ones(12) / 4, mode="valid")
+    known = first + HOUR_MS * np.arange(1, len(premium) + 1)
+    at = first + 8 * HOUR_MS * np.arange(1, 1001)
+    mean = np.array([average_premium(premium[8 * n : 8 * n + 8]) for n in range(1000)])
+    rate = mean + np.clip(1e-4 - mean, -5e-4, 5e-4)
+    rate[400:800] = change(rate[400:800])
+    funding = pl.DataFrame({"ts": pl.Series(at).cast(TS), "funding_rate": rate})
+    funding = funding.with_columns(interval_h=pl.lit(8.0))
+    told = {"known_ms": known, "value": premium}
+    (wrong, *more) = against_premium(FUNDING, funding, told)
+    assert says in wrong.text
+    assert (abs(wrong.first_ms - at[400]) + abs(wrong.last_ms - at[799])) <= 10 * DAY_MS
+    assert more == []
+
+
+def test_wrong_rates_in_a_row_are_one_finding(generated, found_after):
+    table = generated[FUNDING]
+    wrong = at_rows(table, range(200, 204), funding_rate=pl.lit(-0.0099))
+    (premium,) = (one for one in found_after(FUNDING, wrong) if one.kind == "premium")
+    assert premium.at_ms == tuple(int(at) for at in stamps(table)[200:204])
+    assert "4 rates in a row" in premium.text
 
 
 def test_one_wrong_rate_is_found_by_its_row(generated, found_after):
@@ -166,6 +237,17 @@ def test_an_index_on_weekends_is_a_day_off(generated, found_after):
     (slip,) = (one for one in found_after(MACRO, together) if one.kind == "time zone slip")
     assert "sp500" in slip.text
     assert all(at // DAY_MS % 7 in (2, 3) for at in slip.at_ms)
+
+
+@pytest.mark.parametrize(("days", "side"), [(1, "before"), (-1, "after")])
+def test_days_of_the_chain_that_are_a_day_off_are_a_slip(generated, found_after, days, side):
+    table = generated[ONCHAIN]
+    late = table.with_columns(pl.col("ts") + pl.duration(days=days)).drop("known_at", strict=False)
+    (slip,) = (one for one in found_after(ONCHAIN, late) if one.key == ONCHAIN)
+    assert slip.kind == "time zone slip"
+    assert f"one day {side} its own" in slip.text
+    # Spot of the generated market covers 150 of its days.
+    assert slip.rows >= 90
 
 
 def test_a_day_that_repeats_itself_is_frozen(generated, found_after):

@@ -10,7 +10,7 @@ from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import BLOCKS, VALIDATORS, DatasetKey
 from counterpoise.quality.check import check
 from counterpoise.quality.inventory import info
-from counterpoise.units import from_ms, to_ms
+from counterpoise.units import DAY_MS, from_ms, to_ms
 from tests.market.small_tables import MIDNIGHT, bars, settlements
 
 SPOT = DatasetKey("spot_bars", "binance", "ETHUSDT", "1h")
@@ -97,8 +97,9 @@ def test_a_queue_in_the_wrong_unit_is_noticed_by_what_left(lake):
     in_validators = [40_000.0] * 5 + [1_250.0] * 10 + [40_000.0] * 5
     lake.write({VALIDATORS: validators(active, in_validators)}, replace=True)
     (wrong,) = check(lake)
-    # Day to day: the first and last step touch an honest reading and prove nothing.
-    assert (wrong.kind, wrong.rows) == ("implausible", 9)
+    # The first step touches an honest reading and proves nothing; that 1,250 is no 32 × n does.
+    assert (wrong.kind, wrong.rows) == ("implausible", 10)
+    assert wrong.first_ms - to_ms(datetime(2025, 5, 1, tzinfo=UTC)) == 5 * DAY_MS
     assert "may be in validators (32 ETH)" in wrong.text
 
 
@@ -125,7 +126,7 @@ def test_the_known_faults_of_the_real_data_are_found(real_lake):
     queues = [f for f in found if f.kind == "implausible"]
     assert len(queues) == 1
     # The queue columns of 2025-05-07…21 are wrong at the source (MANIFEST.md of the data).
-    assert queues[0].first_ms >= to_ms(datetime(2025, 5, 7, tzinfo=UTC))
+    assert queues[0].first_ms == to_ms(datetime(2025, 5, 7, tzinfo=UTC))
     assert queues[0].last_ms == to_ms(datetime(2025, 5, 21, tzinfo=UTC))
     missing = {(f.venue, f.rows) for f in found if f.kind == "missing settlement"}
     assert missing == {("gate", 93), ("htx", 2), ("hyperliquid", 1)}

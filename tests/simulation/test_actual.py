@@ -12,7 +12,7 @@ from counterpoise.errors import FixConfig, NotEnoughData, RejectData
 from counterpoise.market.fills import Fills
 from counterpoise.simulation.actual import refuse_strange_prices, remarks, replay
 from counterpoise.simulation.arena import Arena, arena
-from counterpoise.simulation.arrays import AccountRules
+from counterpoise.simulation.arrays import AccountRules, GuardArrays
 from counterpoise.simulation.simulate import to_days
 from counterpoise.units import HOUR_MS, HOURS_PER_YEAR
 from tests.random_timeline import random_timeline
@@ -59,7 +59,16 @@ def small_arena(
         exposure_eth=np.array(exposure or [10.0] * ticks),
         bucket=np.arange(ticks),
     )
-    return replace(WHERE, first=0, last=ticks, ts_ms=T0 + HOUR_MS * np.arange(ticks), market=market)
+    watch = GuardArrays(
+        leverage=np.full(ticks, 2.0),
+        leverage_max=np.full(ticks, 3.0),
+        event_floor=np.zeros(ticks),
+        quiet=np.zeros(ticks, dtype=bool),
+        is_open=np.ones(ticks, dtype=bool),
+        cost=none,
+    )
+    ts_ms = T0 + HOUR_MS * np.arange(ticks)
+    return replace(WHERE, first=0, last=ticks, ts_ms=ts_ms, market=market, watch=watch)
 
 
 def test_a_sale_and_a_purchase_worked_out_by_hand() -> None:
@@ -225,7 +234,7 @@ def ledger(fills: Fills, where: Arena, venues: tuple[str, ...], opening: float) 
         marks = known if entered else [float(price) for price in market.perp[priced[0]]]
         posted = sum(abs(position[name]) * marks[v] for v, name in enumerate(venues))
         won = cash - sum(position[name] * marks[v] for v, name in enumerate(venues))
-        paid_in = posted / where.limits.leverage - won
+        paid_in = posted / where.watch.leverage[t] - won
     return coins + cash - charged - sum(position[name] * known[v] for v, name in enumerate(venues))
 
 

@@ -5,15 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterpoise.decision.step import Limits, Reason
+from counterpoise.decision.moment import Limits, Reason
+from counterpoise.risk.guard import NO_GUARD, GuardRules
 from counterpoise.simulation.arrays import (
     AccountRules,
     CostRules,
+    GuardArrays,
     IntentArrays,
     Record,
     empty_record,
 )
-from counterpoise.simulation.kernel import CAPITAL, run
+from counterpoise.simulation.books import CAPITAL
+from counterpoise.simulation.kernel import run
 from counterpoise.simulation.prices import MarketArrays, Prices, prices_of
 from counterpoise.venues.contract import VenueRules
 from tests.simulation.oracle import simulate as slow_simulate
@@ -72,6 +75,7 @@ def random_case(seed: int) -> dict:
             )
         lo, hi = np.fmin(lo, hi), np.fmax(lo, hi)
         to_lo, to_hi = np.clip(to_lo, lo, hi), np.clip(to_hi, lo, hi)
+    guarded = bool(rng.integers(2))
     bucket = np.arange(ticks) // 11 if calm_market else np.cumsum(rng.integers(0, 2, ticks))
     return {
         "spot": spot,
@@ -107,14 +111,75 @@ def random_case(seed: int) -> dict:
         "max_ratio": float(rng.choice([0.7, 1.0])),
         "fallback_ratio": 0.8,
         "grace_ticks": int(rng.integers(0, 4)),
-        "leverage": float(rng.choice([2.0, 5.0, 20.0])),
-        "leverage_max": float(rng.choice([25.0, 40.0, 60.0])),
+        **margin_and_limits(rng, ticks, venues),
+        **(guard_of(rng, ticks, venues) if guarded else OFF),
         "taker_share": 0.4,
         "half_spread": 5e-5,
         "impact_coefficient": 0.7,
         "capital_cost_per_year": 0.04,
         "eth_cost_per_year": 0.03,
     }
+
+
+def maybe(rng: np.random.Generator, *values: float) -> float:
+    """One of the values, or no limit."""
+    return float(rng.choice([np.inf, np.inf, *values]))
+
+
+def margin_and_limits(rng: np.random.Generator, ticks: int, venues: int) -> dict:
+    """Leverage by tick, transfers, limits of orders, hours at which the venues are down."""
+    leverage = float(rng.choice([2.0, 5.0, 20.0]))
+    most = float(rng.choice([25.0, 40.0, 60.0]))
+    tighter = np.where(rng.uniform(size=ticks) < 0.1, rng.uniform(0.3, 1.0, ticks), 1.0)
+    return {
+        "leverage": leverage * tighter,
+        "leverage_max": most * tighter,
+        "is_open": rng.uniform(size=ticks) > float(rng.choice([0.0, 0.15])),
+        "transfer_ticks": int(rng.choice([0, 0, 1, 2, 5])),
+        "transfer_usd": float(rng.choice([0.0, 7.0])),
+        "venue_usd": maybe(rng, 40_000.0, 100_000.0),
+        "total_usd": maybe(rng, 60_000.0, 150_000.0),
+        "order_usd": maybe(rng, 25_000.0, 60_000.0),
+        "minute_usd": maybe(rng, 25_000.0, 60_000.0),
+        "collar": maybe(rng, 0.004),
+        "fat_finger": maybe(rng, 0.3),
+        "min_interval_h": float(rng.choice([0.0, 0.0, 1.5, 4.0])),
+        "keep_alive": float(rng.choice([0.0, 0.0, 0.01, 0.016])),
+        "quiet": rng.uniform(size=ticks) < float(rng.choice([0.0, 0.3])),
+        "event_floor": np.zeros(ticks),
+        "cost": np.full((ticks, venues), np.nan),
+    }
+
+
+def guard_of(rng: np.random.Generator, ticks: int, venues: int) -> dict:
+    """Rules of a guard that is on, and what it reads."""
+    four = 4
+    cost = rng.normal(0.0, 0.01, (ticks, venues))
+    cost[rng.uniform(size=cost.shape) < 0.2] = np.nan
+    windows = np.repeat(rng.uniform(size=ticks // 5 + 1) < 0.3, 5)[:ticks]
+    return {
+        "active": True,
+        "drawdown_limit": maybe(rng, 0.05, 0.2),
+        "gap": float(rng.choice([0.05, 0.15])),
+        "reserve": float(rng.choice([0.0, 0.01])),
+        "rerisk_h": float(rng.choice([3.0, 12.0])),
+        "lock_step": maybe(rng, 0.02, 0.1),
+        "lock_keep": float(rng.choice([0.3, 0.8])),
+        "stop_distance": tuple(maybe(rng, 0.03, 0.1) for _ in range(four)),
+        "stop_trailing": tuple(float(rng.integers(2)) for _ in range(four)),
+        "stop_ratio": tuple(float(rng.choice([0.0, 0.4, 1.0])) for _ in range(four)),
+        "stop_cooldown_h": tuple(float(rng.choice([1.0, 5.0])) for _ in range(four)),
+        "funding_limit": maybe(rng, 0.005),
+        "funding_release": 0.5,
+        "funding_keep": float(rng.choice([0.0, 0.5])),
+        "switch_gain": float(rng.choice([0.0, 0.005, np.inf])),
+        "event_floor": windows * rng.uniform(0.3, 1.0, ticks),
+        "cost": cost,
+    }
+
+
+#: A guard of which no rule is on.
+OFF = NO_GUARD._asdict()
 
 
 def compiled(case: dict) -> tuple[Record, int, Prices]:
@@ -146,13 +211,27 @@ def compiled(case: dict) -> tuple[Record, int, Prices]:
     intent = IntentArrays(
         **{name: np.ascontiguousarray(case[name]) for name in IntentArrays._fields}
     )
-    limits = Limits(**{name: float(case[name]) for name in Limits._fields})
+    limits = Limits(
+        **{name: float(case[name]) for name in Limits._fields if name != "mark_max_age_s"}
+    )
     costs = CostRules(**{name: case[name] for name in CostRules._fields})
-    account = AccountRules(case["coin_value"], case["inverse"], case["budget_usd"])
+    account = AccountRules(**{name: case[name] for name in AccountRules._fields})
+    watch = GuardArrays(**{name: np.ascontiguousarray(case[name]) for name in GuardArrays._fields})
+    guard = GuardRules(**{name: case[name] for name in GuardRules._fields})
     record = empty_record(int(market.bucket[-1]) + 1, market.perp.shape[1])
     prices = prices_of(market, account.inverse)
     liquidations = run(
-        prices, market.exposure_eth, market.bucket, intent, venue, limits, costs, account, record
+        prices,
+        market.exposure_eth,
+        market.bucket,
+        intent,
+        watch,
+        venue,
+        limits,
+        costs,
+        account,
+        guard,
+        record,
     )
     return record, liquidations, prices
 
@@ -160,7 +239,7 @@ def compiled(case: dict) -> tuple[Record, int, Prices]:
 IN_USD = ("pnl", "equity", "paid_in")
 FIELDS = (
     *IN_USD,
-    *("short_eth", "posted_eth", "margin_low", "traded_eth", "lo", "hi"),
+    *("short_eth", "posted_eth", "coming", "margin_low", "traded_eth", "lo", "hi"),
     *("exposure_eth", "exposure_mean", "spot", "spot_open"),
 )
 
@@ -178,6 +257,10 @@ def assert_agree(case: dict) -> set[str]:
             atol=1e-9 * (scale if field in IN_USD else 1.0),
             err_msg=field,
         )
+    links = np.array(expected.chain, dtype=float)
+    np.testing.assert_allclose(
+        record.chain[:, : links.shape[1]], links, rtol=1e-9, atol=1e-6, err_msg="chain"
+    )
     assert liquidations == expected.liquidations
     named = [{flag.name for flag in Reason(int(flags))} for flags in record.reasons]
     assert named == expected.reasons
@@ -192,7 +275,9 @@ def test_compiled_simulator_equals_the_independent_one(seed: int) -> None:
 
 def test_the_random_cases_reach_every_branch() -> None:
     reached = set().union(*(assert_agree(random_case(seed)) for seed in range(400)))
-    assert reached == {flag.name for flag in Reason} | {"LIQUIDATED"}
+    # History knows prices, positions and the time.
+    live = {"HALTED", "NO_POSITION", "STALE_MARK", "CLOCK_BACK"}
+    assert reached == {flag.name for flag in Reason} - live | {"LIQUIDATED"}
 
 
 @settings(max_examples=200, deadline=None)
@@ -204,7 +289,8 @@ def test_attribution_adds_up_to_the_change_of_wealth(seed: int) -> None:
     record, _, prices = compiled(case)
     cash = record.equity - case["coin_value"] * record.posted_eth * np.nan_to_num(prices.perp_last)
     spot = np.nan_to_num(prices.spot_last)
-    wealth = record.exposure_eth * spot + cash.sum(axis=1) - record.paid_in
+    on_way = 0.0 if case["coin_value"] > 0.0 else record.coming.sum(axis=1)
+    wealth = record.exposure_eth * spot + cash.sum(axis=1) + on_way - record.paid_in
     arrived = np.diff(case["exposure_eth"], prepend=0.0) * spot
     first = np.flatnonzero(np.isfinite(prices.spot_last))
     if not len(first):
@@ -248,8 +334,18 @@ def test_a_fully_hedged_coin_margined_holder_has_a_synthetic_dollar() -> None:
         "inverse": True,
         "budget_usd": np.inf,
         "max_ratio": 1.0,
-        "leverage": 2.0,
-        "leverage_max": 3.0,
+        **margin_and_limits(np.random.default_rng(0), 0, 1),
+        **OFF,
+        "leverage": np.full(ticks, 2.0),
+        "leverage_max": np.full(ticks, 3.0),
+        "event_floor": np.zeros(ticks),
+        "quiet": np.zeros(ticks, dtype=bool),
+        "is_open": np.ones(ticks, dtype=bool),
+        "cost": np.nan * column,
+        **dict.fromkeys(("venue_usd", "total_usd", "order_usd", "minute_usd"), np.inf),
+        **{"collar": np.inf, "fat_finger": np.inf, "min_interval_h": 0.0, "keep_alive": 0.0},
+        "transfer_ticks": 0,
+        "transfer_usd": 0.0,
         "half_spread": 0.0,
         "impact_coefficient": 0.0,
     }

@@ -14,6 +14,7 @@ from counterpoise.errors import FixConfig, RejectData, RetryLater
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.sources.binance import Binance
+from counterpoise.sources.binance_units import Where
 from counterpoise.sources.contract import RefusedContent, Request, Unit
 from counterpoise.sources.fetch import fetch
 from counterpoise.sources.transport import Reply, Transport
@@ -223,6 +224,28 @@ def test_another_service_at_the_address_is_said_so(stand, body):
         source.plan(request("klines"), NOW)
 
 
+@pytest.mark.parametrize("at", [10**30, -5, "9" * 40, "soon", True, [1]])
+def test_a_time_that_cannot_be_is_refused(stand, at):
+    with pytest.raises(RejectData, match="the time of Binance: serverTime"):
+        stand(lambda _: json_answer({"serverTime": at})).now_ms()
+    listed = {"symbols": [{"symbol": "ETHUSDT", "onboardDate": at}]}
+    with pytest.raises(RejectData, match="the symbols of Binance: onboardDate of ETHUSDT"):
+        stand(lambda _: json_answer(listed)).plan(request("klines"), NOW)
+
+
+def test_a_file_published_anew_while_it_is_fetched_is_read_as_it_is_now(stand):
+    venue, asked = Venue(NOW), []
+
+    def answer(one):
+        asked.append(one.path)
+        if asked.count(one.path) == 1 and one.path.endswith(".CHECKSUM"):
+            return Answer(200, f"{'0' * 64}  {one.path.rpartition('/')[2][:-9]}\n".encode())
+        return venue.answer(one)
+
+    found = table_of(stand(answer), request("klines", first=ms(2024, 3, 1), last=ms(2024, 3, 2)))
+    assert found == truth("klines", ms(2024, 3, 1), ms(2024, 3, 2))
+
+
 def test_an_unknown_symbol_is_named_with_a_near_one(stand):
     source = stand(Venue(NOW))
     with pytest.raises(FixConfig, match=r"symbol = 'ETHUSD': .*did you mean ETHUSDT\?"):
@@ -307,16 +330,10 @@ def test_a_file_that_is_another_one_is_refused_with_its_place(stand, name):
 )
 def test_rows_of_other_files_are_refused_with_their_place(stand, kind, change, says):
     source, unit = day(stand, kind)
-    text = source._file(unit, _where(unit))
+    text = source._file(unit, Where.of(unit))
     lines = change(_unzipped(text)).split("\n")[:-1]
     with pytest.raises(RejectData, match=says):
         source.read(unit, zipped("ETHUSDT-x.csv", lines))
-
-
-def _where(unit):
-    from counterpoise.sources.binance import _Where
-
-    return _Where.of(unit)
 
 
 def _unzipped(content):

@@ -55,29 +55,35 @@ class Indexer:
         When each trade was, ascending.
     quiet : set of int
         Hours without a candle.
+    now, halted : int
+        What its clock says, and the moment it has indexed nothing after.
     """
 
     def __init__(self, times=(), page_rows=1000):
         self.page_rows, self.times, self.quiet = page_rows, sorted(times), set()
         self.stuck = False
+        self.now, self.halted = NOW, 1 << 53
 
     def answer(self, asked):
         """Answer one request."""
         kind, query = asked.path.removeprefix("/v4/"), asked.query
         most = min(int(query.get("limit", 1000)), self.page_rows)
         if kind == "time":
-            return json_answer({"iso": iso(NOW), "epoch": NOW / 1000})
+            return json_answer({"iso": iso(self.now), "epoch": self.now / 1000})
         if kind == "perpetualMarkets":
             known = {"ETH-USD": {}} if query["ticker"] == "ETH-USD" else {}
             return json_answer({"markets": known})
         if kind.startswith("candles"):
             first, last = (to_ms(datetime.fromisoformat(query[k])) for k in ("fromISO", "toISO"))
-            every = range(START, NOW, HOUR_MS)
+            every = range(START, min(self.now, self.halted), HOUR_MS)
             hours = [at for at in every if first <= at < last and at not in self.quiet]
             return json_answer({"candles": [self.candle(at) for at in hours[::-1][:most]]})
         if kind.startswith("historicalFunding"):
             last = to_ms(datetime.fromisoformat(query["effectiveBeforeOrAt"]))
-            stamps = [at + at // HOUR_MS % 3 * 400 for at in range(START, NOW, HOUR_MS)]
+            stamps = [
+                at + at // HOUR_MS % 3 * 400
+                for at in range(START, min(self.now, self.halted), HOUR_MS)
+            ]
             due = [at for at in stamps if at <= last][::-1][:most]
             rows = [
                 {"ticker": "ETH-USD", "rate": self.rate(at), "price": "3000.5"}
@@ -195,6 +201,23 @@ def test_candles_and_funding_are_the_same_whatever_a_page_holds(kind, page_rows)
             tables.append(pl.concat([one.read(unit, one.download(unit)).table for unit in units]))
     assert tables[0].height == 72 + (kind == "funding")
     assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize("key", [CANDLES, FUNDING])
+def test_hours_that_were_indexed_late_are_asked_for_again(tmp_path, key):
+    kind = "klines" if key == CANDLES else "funding"
+    end = -(-START // (1000 * HOUR_MS)) * 1000 * HOUR_MS
+    indexer, lake = Indexer(), Lake(tmp_path)
+    with Server(indexer.answer) as server:
+        # Five hours before the end of a window it halts, and it is asked hours after that end.
+        indexer.now, indexer.halted = end + 8 * HOUR_MS, end - 5 * HOUR_MS
+        fetch(lake, "dydx", source(server.url), request(kind), parallel=1)
+        indexer.now, indexer.halted = end + 30 * HOUR_MS, 1 << 53
+        newest = lake.read_key(key)["ts"].dt.epoch("ms").to_list()[-1]
+        fetch(lake, "dydx", source(server.url), request(kind, first=newest), parallel=1)
+    stamps = lake.read_key(key)["ts"].dt.epoch("ms").to_list()
+    assert stamps[-1] >= end + 29 * HOUR_MS
+    assert stamps == list(range(START, stamps[-1] + 1, HOUR_MS))
 
 
 def test_a_settlement_that_was_booked_late_keeps_its_time(tmp_path):

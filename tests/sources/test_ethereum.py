@@ -15,7 +15,7 @@ from counterpoise.sources.ethereum import Ethereum
 from counterpoise.sources.fetch import fetch
 from counterpoise.sources.transport import Transport
 from counterpoise.units import HOUR_MS, to_ms
-from tests.sources.server import Answer, Fault, Server, json_answer
+from tests.sources.server import Answer, Asked, Fault, Server, json_answer
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 START_S = round(START.timestamp())
@@ -251,3 +251,65 @@ def test_blocks_that_do_not_hang_together_are_refused_with_their_number(node, qu
     change(pages[0][7])
     with pytest.raises(RejectData, match=says):
         ours.read(unit, b"\n".join(json.dumps(page).encode() for page in pages))
+
+
+#: Method, where in its result, what stands there instead (None takes the field away), and what the
+#: refusal names.
+SPOILT = [
+    ("eth_chainId", (), True, "eth_chainId: result"),
+    ("eth_chainId", (), "0xzz", "eth_chainId: result"),
+    ("eth_getBlockByNumber", (), "0x1", "the final block"),
+    ("eth_getBlockByNumber", ("timestamp",), None, "timestamp"),
+    ("eth_getBlockByNumber", ("timestamp",), "0x" + "f" * 15, "timestamp"),
+    ("eth_getBlockByNumber", ("number",), 7, "number"),
+    ("eth_feeHistory", (), [], "oldestBlock"),
+    ("eth_feeHistory", ("oldestBlock",), "first", "oldestBlock"),
+    ("eth_feeHistory", ("baseFeePerGas",), None, "baseFeePerGas"),
+    ("eth_feeHistory", ("baseFeePerGas", 3), "0x" + "f" * 40, "00:00, baseFeePerGas"),
+    ("eth_feeHistory", ("baseFeePerGas", 3), -1, "00:00, baseFeePerGas"),
+    ("eth_feeHistory", ("gasUsedRatio",), 0.5, "00:00, gasUsedRatio"),
+    ("eth_feeHistory", ("gasUsedRatio", 3), "NaN", "00:00, gasUsedRatio"),
+    ("eth_feeHistory", ("gasUsedRatio", 3), 1.5, "00:00, gasUsedRatio"),
+    ("eth_feeHistory", ("reward", 3), "0x1", "00:00, reward"),
+    ("eth_feeHistory", ("reward", 3, 0), {}, "00:00, reward"),
+    ("batch", (), [1], "block 6"),
+    ("batch", ("hash",), None, "block 6"),
+    ("batch", ("gasUsed",), 21_000, "block 6, gasUsed"),
+    ("batch", ("baseFeePerGas",), "0x", "block 6, baseFeePerGas"),
+    ("batch", ("transactions",), 2, "block 6: transactions"),
+]
+
+
+def spoiling(node, method, place, instead):
+    """Return a change of the node's answers to a method, as :class:`Proxy` takes it."""
+
+    def change(body):
+        if method != ("batch" if isinstance(body, list) else body["method"]):
+            return None
+        asked = Asked("POST", "/", {}, {}, json.dumps(body).encode())
+        told = json.loads(Proxy(node)(asked).content)
+        reply = told[5] if isinstance(told, list) else told
+        *outer, last = ("result", *place)
+        for step in outer:
+            reply = reply[step]
+        if place and instead is None:
+            del reply[last]
+        else:
+            reply[last] = instead
+        return json_answer(told)
+
+    return change
+
+
+def test_a_malformed_answer_is_refused_with_its_place_and_nothing_is_stored(node, quick, tmp_path):
+    for number, (method, place, instead, says) in enumerate(SPOILT):
+        lake = Lake(tmp_path / str(number))
+        wanted = request("blocks" if method == "batch" else "gas")
+        with Server(Proxy(node, spoiling(node, method, place, instead))) as server:
+            ours = source(quick, server.url)
+            try:
+                told = [one.reason for one in fetch(lake, "e", ours, wanted, parallel=1).refused]
+            except RejectData as refused:
+                told = [str(refused)]
+        assert [says in one for one in told] == [True], (method, place, instead, told)
+        assert not lake.datasets()

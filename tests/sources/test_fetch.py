@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from counterpoise.cli import run_command
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
+from counterpoise.market.manifest import writing
+from counterpoise.sources.spool import load_left
 from counterpoise.units import DAY_MS, HOUR_MS, MINUTE_MS, to_ms
 from tests.sources.binance_server import EIGHT_HOURS, Venue, bar, settings_of, settlement, zipped
 from tests.sources.server import Answer, Server
@@ -289,6 +292,81 @@ def test_a_file_published_anew_is_noticed_where_that_is_asked_for(stage, capfd):
     stage.asked.clear()
     assert stage.fetch("klines", "--verify", span=WHOLE) == 0
     assert [path[-16:] for path in stage.asked[2:]] == ["-01.zip.CHECKSUM", "-02.zip.CHECKSUM"]
+
+
+def test_a_checksum_that_is_none_is_told_and_the_others_are_verified(stage, capfd):
+    venue = Venue(NOW)
+    stage.put(venue)
+    assert stage.fetch("klines", span=WHOLE) == 0
+    before = files(stage.lake)
+
+    def garbled(path, _):
+        return Answer(200, b"<html>") if path.endswith("2024-01.zip.CHECKSUM") else None
+
+    stage.put(venue, garbled)
+    assert stage.fetch("klines", "--verify", span=WHOLE) == 0
+    told = capfd.readouterr().out
+    assert "what was published anew is unknown: binance/klines/ETHUSDT/1h/2024-01" in told
+    assert "2 units were fetched before." in told
+    assert files(stage.lake) == before
+
+
+@pytest.mark.parametrize("healed_by", ["the same file", "the month", "nobody"])
+def test_a_day_that_was_left_is_noted_until_it_is_there(stage, healed_by):
+    venue, lost = Venue(ms(2024, 3, 5, 10)), "ETHUSDT-1h-2024-03-02.zip"
+    venue.checksums[lost] = "0" * 64
+    stage.put(venue)
+    span = ("--from", "2024-02-28", "--to", "2024-03-05")
+    assert stage.fetch("klines,funding", span=span) == 4
+    (name, left), *more = load_left(stage.lake).items()
+    assert (name, more) == ("binance/klines/ETHUSDT/1h/2024-03-02", [])
+    assert (left.first_ms, left.last_ms) == (ms(2024, 3, 2), ms(2024, 3, 3))
+    if healed_by == "the month":
+        stage.put(replace(venue, now_ms=ms(2024, 4, 3)))
+        assert stage.fetch("klines", span=("--from", "2024-03-01", "--to", "2024-04-01")) == 0
+    elif healed_by == "the same file":
+        stage.put(Venue(venue.now_ms))
+        assert stage.fetch("klines", span=span) == 0
+    else:
+        assert stage.fetch("klines", span=("--from", "2024-03-04", "--to", "2024-03-05")) == 0
+    assert bool(load_left(stage.lake)) == (healed_by == "nobody")
+
+
+def test_an_import_under_way_is_waited_for(stage, undisturbed, monkeypatch):
+    stage.put(Venue(NOW))
+    waits = []
+    with ExitStack() as importing:
+        importing.enter_context(writing(stage.lake))
+
+        def wait(seconds):
+            waits.append(seconds)
+            if len(waits) == 3:
+                importing.close()
+
+        monkeypatch.setattr("counterpoise.sources.fetch.sleep", wait)
+        assert stage.fetch("klines,funding") == 0
+        assert waits == [0.2, 0.5, 1.0]
+    assert files(stage.lake) == undisturbed
+
+
+def test_an_import_that_does_not_end_leaves_the_downloads_for_later(
+    stage, undisturbed, monkeypatch, capfd
+):
+    stage.put(Venue(NOW))
+    monkeypatch.setattr("counterpoise.sources.fetch.sleep", lambda _: None)
+    with writing(stage.lake):
+        assert stage.fetch("klines,funding") == 6
+        assert "is being written by another process" in capfd.readouterr().err
+    stage.put(Venue(NOW))
+    assert stage.fetch("klines,funding") == 0
+    assert not [path for path in stage.asked if "/2024-02-" in path], "nothing is downloaded twice"
+    assert files(stage.lake) == undisturbed
+
+
+def test_nothing_is_noted_of_a_dataset_without_a_row(stage):
+    stage.put(Venue(NOW), lambda path, _: Answer(503) if path.startswith("/data/") else None)
+    assert stage.fetch("klines", span=WHOLE) == 6
+    assert not stage.lake.exists()
 
 
 def test_new_values_under_an_old_name_are_refused_until_they_are_asked_for(stage, capfd):

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from counterpoise.errors import FixConfig, RejectData, RetryLater
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.sources.contract import Unit
-from counterpoise.sources.spool import LEDGER, Spool, Taken, load_ledger, save_ledger
+from counterpoise.sources.spool import (
+    LEDGER,
+    LEFT,
+    Left,
+    Spool,
+    Taken,
+    load_ledger,
+    load_left,
+    save_ledger,
+    save_left,
+)
 
 KEY = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")
 
@@ -205,3 +215,45 @@ def test_a_damaged_ledger_is_refused_with_what_to_do(tmp_path, damage):
     assert str(tmp_path / LEDGER) in str(refused.value)
     assert "\n" not in str(refused.value)
     assert (tmp_path / LEDGER).read_bytes() == damage
+
+
+@settings(max_examples=40)
+@given(
+    units=st.dictionaries(
+        Names,
+        st.builds(
+            Left,
+            st.sampled_from([KEY, DatasetKey("funding", "binance", "ETHUSDT", "8h")]),
+            st.integers(0, 1 << 42),
+            st.integers(0, 1 << 42),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_what_was_left_is_noted_until_nothing_is(units, tmp_path_factory):
+    lake = tmp_path_factory.mktemp("lake")
+    save_left(lake, units)
+    assert load_left(lake) == units
+    save_left(lake, {})
+    assert load_left(lake) == {}
+    assert below(lake) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{}", b'{"units": {"a": 1}}', b'{"units": {"a": {"key": {}}}}', b'{"units": [1]}'],
+)
+def test_a_damaged_note_is_refused_with_what_to_do(tmp_path, damage):
+    (tmp_path / LEFT).write_bytes(damage)
+    with pytest.raises(RejectData, match="remove the file, and fetch the whole history once"):
+        load_left(tmp_path)
+
+
+def test_what_was_left_of_a_day_is_within_its_month_and_in_no_other_dataset():
+    day = Left(KEY, 10, 20)
+    assert day.within(Unit("a/b", KEY, 0, 20, final=True))
+    assert not day.within(Unit("a/b", KEY, 0, 19, final=True))
+    assert not day.within(
+        Unit("a/b", DatasetKey("spot_bars", "binance", "ETHUSDT", "1h"), 0, 20, final=True)
+    )

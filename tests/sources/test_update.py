@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from counterpoise.cli import run_command
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
-from counterpoise.units import DAY_MS, HOUR_MS
+from counterpoise.units import DAY_MS, HOUR_MS, from_ms
 from tests.sources.binance_server import Venue, settings_of
 from tests.sources.server import Answer, Server
 
@@ -31,12 +32,32 @@ def closed():
         yield server
 
 
+@pytest.fixture
+def fred():
+    """Return a server that has a value of every series for each day of a week but weekends."""
+
+    def answer(asked):
+        if asked.path == "/":
+            return Answer(200)
+        first, last = (date.fromisoformat(asked.query[name]) for name in ("cosd", "coed"))
+        days = [first + timedelta(days=n) for n in range((last - first).days)]
+        rows = [f"{day},{4 + day.toordinal() % 17 / 100:.2f}" for day in days if day.weekday() < 5]
+        text = "\n".join([f"observation_date,{asked.query['id']}", *rows]) + "\n"
+        return Answer(200, text.encode())
+
+    with Server(answer) as server:
+        yield server
+
+
 def written(tmp_path, venue_url, fred_url):
     """Return a settings file that points at the two servers."""
     file = tmp_path / "counterpoise.toml"
     fred = json.dumps(fred_url)
     text = settings_of(venue_url, str(tmp_path / "lake")).replace("attempts = 3", "attempts = 1")
-    file.write_text(f"{text}[sources.fred]\ncsv_url = {fred}\napi_url = {fred}\n")
+    file.write_text(
+        f"{text}[sources.fred]\ncsv_url = {fred}\napi_url = {fred}\n"
+        "requests_per_minute = 100000.0\n"
+    )
     return file
 
 
@@ -80,6 +101,53 @@ def test_an_update_goes_on_from_the_newest_row(tmp_path, capsys, venue, closed):
     stamps = lake.read_key(PERP)["ts"].dt.epoch("ms").to_list()
     assert stamps == list(range(venue.first_ms, earlier // HOUR_MS * HOUR_MS, HOUR_MS))
     assert told["perp_bars"]["rows_new"] == 72
+
+
+def without(venue, name, answer):
+    """Answer as a venue does, but for files of a name."""
+
+    def answered(asked):
+        return answer if name in asked.path else venue.answer(asked)
+
+    return answered
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (Answer(503, b"down"), 6, "status 503"),
+        (Answer(200, b"0" * 64 + b"  other.zip"), 4, "64 hexadecimal digits and ETHUSDT-1h-"),
+    ],
+)
+def test_a_hole_behind_the_newest_row_is_told_and_filled_next_time(
+    tmp_path, capsys, venue, fred, answer, code, says
+):
+    with venue.server() as server:
+        file = written(tmp_path, server.url, fred.url)
+        lost = f"{from_ms(venue.first_ms + 2 * DAY_MS):%Y-%m-%d}"
+        server.answer = without(venue, f"um/daily/klines/ETHUSDT/1h/ETHUSDT-1h-{lost}", answer)
+        for _ in range(2):
+            got, told = standing(file, capsys)
+            assert got == code
+            perp = told["perp_bars"]
+            assert perp["fresh"]
+            assert perp["refused" if code == 4 else "later"]
+            assert says in perp["reason"]
+        assert run_command(["update", "--config", str(file)]) == code
+        out = capsys.readouterr().out
+        assert "INCOMPLETE" in out
+        assert "1 of 9 feeds are fresh but lack older rows" in out
+        server.answer = venue.answer
+        got, told = standing(file, capsys)
+        assert (got, told["perp_bars"]["rows_new"]) == (0, 24)
+        # A release that its table of lags puts into the future is not known yet.
+        assert max(one["newest_known_ms"] or 0 for one in told.values()) <= time.time() * 1000
+        asked = len(server.asked)
+        assert standing(file, capsys)[0] == 0
+        assert not [one for one in server.paths()[asked:] if lost in one]
+    stamps = Lake(tmp_path / "lake").read_key(PERP)["ts"].dt.epoch("ms").to_list()
+    assert stamps == list(range(venue.first_ms, venue.now_ms // HOUR_MS * HOUR_MS, HOUR_MS))
+    assert not (tmp_path / "lake" / "unfetched.json").exists()
 
 
 def test_a_venue_that_stopped_is_not_fresh(tmp_path, capsys, venue, closed):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from counterpoise.decision.moment import LINKS
 from counterpoise.market.timeline import Suspect
 from counterpoise.simulation.account import COMPONENTS, SimulatedPath
 from counterpoise.study import metrics
@@ -67,7 +68,7 @@ def make_path(ratio: float, days: int = 500, seed: int = 3) -> SimulatedPath:
         paid_in_usd=ratios * notional / 2.0,
         margin_low=np.where(ratios > 0.0, 0.5, np.nan),
         coming=np.zeros((days, 1)),
-        chain=np.full((days, 6), np.nan),
+        chain=np.full((days, LINKS), np.nan),
         liquidations=0,
     )
 

@@ -17,6 +17,7 @@ from counterpoise.cli import (
     advice,
     data,
     events,
+    explain,
     exposure,
     features,
     fetch,
@@ -29,7 +30,19 @@ from counterpoise.cli.app import app
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
-ROOMS = (advice, data, fetch, quality, exposure, features, events, study, stress, update)
+ROOMS = (
+    advice,
+    data,
+    fetch,
+    quality,
+    exposure,
+    features,
+    events,
+    study,
+    stress,
+    explain,
+    update,
+)
 
 #: What the parser raises for a wrong command line; only its children have public names.
 _WrongUsage = cast(type[Exception], typer.BadParameter.__mro__[2])

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from counterpoise.cli.output import (
     stale_warning,
 )
 from counterpoise.units import Collateral, stamp
+
+if TYPE_CHECKING:
+    from counterpoise.decision.margin_need import Margin
 
 
 @app.command()
@@ -80,6 +83,17 @@ def ratio(
         typer.echo("clipped      no")
 
 
+def _end_of(margin: "Margin") -> str:
+    """What a liquidation would leave, and how long the worst funding would take to get there."""
+    bankrupt = margin.bankruptcy_price_usd
+    last = f"nothing at {bankrupt:,.2f}" if math.isfinite(bankrupt) else "never nothing"
+    return (
+        f"liquidated at {margin.liquidation_price_usd:,.2f} with {margin.left_usd:,.0f} USD of "
+        f"margin left after the venue's largest fee ({last}); at this price and the venue's "
+        f"largest funding rate against you the margin lasts {margin.worst_funding_days:,.0f} days"
+    )
+
+
 @app.command()
 def now(
     exposure: Annotated[
@@ -91,6 +105,17 @@ def now(
         float | None,
         typer.Option(help="Margin equity held now, in USDT or ETH (default: assumed)."),
     ] = None,
+    other_maintenance: Annotated[
+        float,
+        typer.Option(
+            help="Cross margin: maintenance of other positions that share --margin, in USD "
+            "(ETH if coin-margined)."
+        ),
+    ] = 0.0,
+    other_pnl: Annotated[
+        float,
+        typer.Option(help="Cross margin: their unrealised P&L, in USD (ETH if coin-margined)."),
+    ] = 0.0,
     collateral: Annotated[
         Collateral | None, typer.Option(help="What margins the short (default: from settings).")
     ] = None,
@@ -133,7 +158,15 @@ def now(
         forecasts = forecast(
             timeline, settings, model_folder=settings.lake / "models", progress=progress
         )
-    advised = advise(timeline, forecasts, settings, short_eth=short, posted=margin)
+    advised = advise(
+        timeline,
+        forecasts,
+        settings,
+        short_eth=short,
+        posted=margin,
+        other_maintenance=other_maintenance,
+        other_pnl=other_pnl,
+    )
     age_h = age_hours(advised.as_of_ms)
     if json:
         print_json(
@@ -210,9 +243,13 @@ def now(
         typer.echo(f"{'→' if row.acted_on else ' '} {row.policy}: {row.because}")
         for warning in row.margin.warnings:
             typer.echo(f"  WARNING {row.policy}: {warning}.")
+    for row in advised.rows:
+        shown = row.acted_on or row.policy == "as_is"
+        if shown and advised.price_usd < row.margin.liquidation_price_usd < math.inf:
+            typer.echo(f"  {row.policy}: {_end_of(row.margin)}.")
     margined = settings.capital.collateral
     typer.echo(
-        f"Margin in {margined} at {settings.capital.leverage:g}× leverage. "
+        f"Margin in {margined} at {advised.leverage:.3g}× leverage. "
         "→ marks the policy acted on (hedge.policy)."
     )
     if margined == "coin-margined":

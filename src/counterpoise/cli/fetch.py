@@ -18,7 +18,7 @@ from counterpoise.errors import FixConfig, RejectData, RetryLater
 from counterpoise.units import stamp
 
 if TYPE_CHECKING:
-    from counterpoise.sources.fetch import FetchReport
+    from counterpoise.sources.fetch_report import FetchReport
 
 #: Lines of one kind that are printed; ``--json`` has all of them.
 MOST_LINES = 8

@@ -57,6 +57,7 @@ def _plain(one: "Freshness") -> dict[str, object]:
         "newest_known_ms": one.newest_ms,
         "rows_new": one.rows_new,
         "refused": one.refused,
+        "later": one.later,
         "reason": one.reason,
     }
 
@@ -76,7 +77,7 @@ def _print(found: "list[Freshness]") -> None:
                 one.feed.source or "–",
                 f"{one.rows_new:,}",
                 "–" if one.newest_ms is None else stamp(one.newest_ms),
-                "fresh" if one.fresh else "NOT FRESH",
+                ("fresh" if one.whole else "INCOMPLETE") if one.fresh else "NOT FRESH",
             ]
             for one in found
         ],
@@ -84,10 +85,14 @@ def _print(found: "list[Freshness]") -> None:
     for one in found:
         if one.reason:
             typer.echo(f"{one.feed.key}: {one.reason}")
-    stale = [one for one in found if not one.fresh]
-    if stale:
+    stale = sum(not one.fresh for one in found)
+    torn = sum(one.fresh and not one.whole for one in found)
+    if torn:
         typer.echo(
-            f"{len(stale)} of {len(found)} feeds are not fresh. Next: see the reasons above."
+            f"{torn} of {len(found)} feeds are fresh but lack older rows, which the next update "
+            "asks for again. Next: see the reasons above."
         )
-    else:
+    if stale:
+        typer.echo(f"{stale} of {len(found)} feeds are not fresh. Next: see the reasons above.")
+    elif not torn:
         typer.echo(f"All {len(found)} feeds are fresh.")

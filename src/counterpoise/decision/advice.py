@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from counterpoise.config import Settings
 from counterpoise.decision.decide import Decision, decide, quiet_moment
-from counterpoise.decision.limits import limits_of
+from counterpoise.decision.explanation import chain_of
+from counterpoise.decision.limits import (
+    event_windows,
+    funding_cost,
+    guard_rules,
+    leverage_path,
+    limits_of,
+)
 from counterpoise.decision.margin_need import Margin, margin_for
 from counterpoise.decision.moment import Reason, initial_state
 from counterpoise.decision.wording import because, movement
@@ -92,6 +99,8 @@ class Advised:
         Forecasts and rates behind the rows.
     held : ExposureNow
         What the exposure is made of.
+    leverage : float
+        Notional ÷ margin that the rows are margined at.
     """
 
     as_of_ms: int
@@ -101,8 +110,22 @@ class Advised:
     rows: tuple[Advice, ...]
     inputs: dict[str, float]
     held: ExposureNow
+    leverage: float
 
 
+#: Reasons of the guard that are told beside the policy's own.
+GUARDS = (
+    Reason.DRAWDOWN
+    | Reason.LOCK
+    | Reason.STOP
+    | Reason.EVENT
+    | Reason.FUNDING_COST
+    | Reason.WAIT
+    | Reason.VENUE_CAP
+    | Reason.ORDER_CAP
+    | Reason.COLLAR
+    | Reason.FAT_FINGER
+)
 _INPUTS = (
     "p_up_4h",
     "p_hedge_pays_4h",
@@ -124,6 +147,8 @@ class _Desk:
     price: float
     short_eth: float
     exposure_eth: float
+    leverage: float
+    leverage_max: float
 
     def decide(self, intent: Intent, *, step_eth: float, min_notional_usd: float) -> Decision:
         """Decide at the tick, with the guard's memory of the hours before."""
@@ -132,7 +157,8 @@ class _Desk:
         begin = max(0, self.tick - settings.safety.signal_grace_h)
         priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
         state, memory = initial_state(1), initial_memory()
-        capital = settings.capital
+        floor, _, quiet = event_windows(timeline, settings)
+        cost = funding_cost(timeline, settings.risk.funding.horizon_h)
         decision = None
         for tick in np.flatnonzero(priced[begin : self.tick + 1]) + begin:
             decision = decide(
@@ -140,7 +166,7 @@ class _Desk:
                 memory,
                 short_eth=np.array([self.short_eth]),
                 price=np.array([price]),
-                equity=np.array([self.short_eth * price / capital.leverage]),
+                equity=np.array([self.short_eth * price / self.leverage]),
                 band=(
                     float(intent.lo[tick]),
                     float(intent.hi[tick]),
@@ -151,11 +177,20 @@ class _Desk:
                 moment=quiet_moment(
                     exposure_eth=self.exposure_eth,
                     spot=price,
-                    leverage=capital.leverage,
-                    leverage_max=capital.leverage_max,
+                    leverage=self.leverage,
+                    leverage_max=self.leverage_max,
                     now=float(tick),
+                )._replace(
+                    # What was lost and gained before is not known here: the guard begins now.
+                    equity=self.exposure_eth * price,
+                    pnl=0.0,
+                    earned=0.0,
+                    event_floor=float(floor[tick]),
+                    quiet=bool(quiet[tick]),
                 ),
-                limits=limits_of(settings)._replace(waits=False),
+                rules=guard_rules(settings),
+                cost=cost[tick, :1],
+                limits=limits_of(settings),
                 step_eth=np.array([step_eth]),
                 min_notional_usd=np.array([min_notional_usd]),
             )
@@ -172,6 +207,8 @@ def advise(
     *,
     short_eth: float,
     posted: float | None = None,
+    other_maintenance: float = 0.0,
+    other_pnl: float = 0.0,
 ) -> Advised:
     """Advice at the last tick with prices, for one position on the first venue.
 
@@ -185,11 +222,15 @@ def advise(
         Short held now, ETH, >= 0.
     posted : float, optional
         Margin equity held now, in the collateral's unit; for the row of where the user stands.
+    other_maintenance, other_pnl : float
+        Of the other positions that share ``posted`` (cross margin), in the collateral's value: USD,
+        or ETH for ``coin-margined``.
 
     Raises
     ------
     FixConfig
-        An unknown policy, a negative short or margin, or a short of over ten times the exposure.
+        An unknown policy, a negative short or margin, other positions without a margin, or a
+        short of over ten times the exposure.
     NotEnoughData
         No tick with both prices, or too little history to price an order.
     FixConfig, RejectData, NotEnoughData
@@ -199,6 +240,19 @@ def advise(
     acted_on = policies[settings.hedge.policy].name
     if posted is not None and not (math.isfinite(posted) and posted >= 0.0):
         raise FixConfig("--margin", posted, "an amount >= 0", "give the margin equity you hold")
+    if not (math.isfinite(other_maintenance) and other_maintenance >= 0.0):
+        raise FixConfig(
+            "--other-maintenance", other_maintenance, "an amount >= 0", "give it as the venue does"
+        )
+    if not math.isfinite(other_pnl):
+        raise FixConfig("--other-pnl", other_pnl, "a finite amount", "give it as the venue does")
+    if posted is None and (other_maintenance or other_pnl):
+        raise FixConfig(
+            "--margin",
+            None,
+            "the margin equity that the other positions share",
+            "give --margin beside --other-maintenance and --other-pnl",
+        )
     priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
     sigma_day, volume_day = liquidity(timeline)
     ready = priced & np.isfinite(sigma_day) & (volume_day[:, 0] > 0)
@@ -229,7 +283,12 @@ def advise(
     inputs["volume_day_eth"] = float(volume_day[t, 0])
     per_day = 24.0 / inputs["funding_interval_h"]
     situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
-    desk = _Desk(situation, t, price, short_eth, exposure)
+    held_eth = np.full(len(timeline.ts_ms), exposure)
+    whole, most = leverage_path(timeline, settings, [contract], held_eth)
+    leverage_max = min(float(most[t]), float(event_windows(timeline, settings)[1][t]))
+    leverage = float(whole[t]) * leverage_max / float(most[t])
+    capital = settings.capital.model_copy(update={"leverage": leverage})
+    desk = _Desk(situation, t, price, short_eth, exposure, leverage, leverage_max)
 
     def row(
         name: str,
@@ -239,6 +298,7 @@ def advise(
         reasons: Reason,
         why: str,
         held: float | None = None,
+        shared: tuple[float, float] = (0.0, 0.0),
     ) -> Advice:
         order = target_eth - short_eth
         return Advice(
@@ -264,10 +324,12 @@ def advise(
                 target_eth,
                 price,
                 collateral,
-                settings.capital,
+                capital,
                 contract,
                 exposure_eth=exposure,
                 posted=held,
+                other_maintenance=shared[0],
+                other_pnl=shared[1],
             ),
             funding_day_last_usd=target_eth * price * inputs["funding_last"] * per_day,
             funding_day_forecast_usd=target_eth * price * inputs["funding_next"] * per_day,
@@ -284,6 +346,9 @@ def advise(
         rule_target = float(intent.target[t])
         moved = movement(short_eth / exposure, decision, target_eth - short_eth)
         why = because(name, situation, t, rule_target, decision)
+        sections = settings.model_dump(include={"hedge", "safety", "risk"})
+        bound = chain_of(decision.reasons & GUARDS, decision.chain, sections)[1:]
+        why = "; ".join([why, *(link.says for link in bound)])
         return row(
             name,
             policies[name].label,
@@ -304,12 +369,13 @@ def advise(
         Reason(0),
         f"You are {ratio:.1%} hedged; this row changes nothing. "
         + (
-            f"Its liquidation price assumes margin of notional ÷ {settings.capital.leverage:g} "
+            f"Its liquidation price assumes margin of notional ÷ {leverage:g} "
             "posted at this price; give --margin for yours."
             if posted is None
             else "Its liquidation price is that of your margin at this price."
         ),
         held=posted,
+        shared=(other_maintenance, other_pnl),
     )
     rows = (*(ask(name) for name in ordered), as_is)
-    return Advised(ts_ms, price, exposure, short_eth, rows, inputs, held_now)
+    return Advised(ts_ms, price, exposure, short_eth, rows, inputs, held_now, leverage)

@@ -36,7 +36,7 @@ _KEPT_ALIVE = int(Reason.KEPT_ALIVE)
 
 
 @njit_in_place
-def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float]:
+def fund(book: Floats, moment: Moment) -> tuple[int, bool, float]:
     """Margin the targets; where the money ends or is on its way, cut what was to be added.
 
     Parameters
@@ -44,7 +44,6 @@ def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float
     book : float64 (rows, V)
         ``COLLATERAL`` is written, ``TARGET`` may be lowered.
     moment : Moment
-    limits : Limits
 
     Returns
     -------
@@ -71,7 +70,8 @@ def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float
             book[COLLATERAL, v] = notional / moment.leverage
             reasons |= _RELEASE
         if book[COLLATERAL, v] < have:
-            spare += (have - book[COLLATERAL, v]) / book[UNIT, v]
+            # Margin on its way cannot be called back.
+            spare += max(book[EQUITY, v] - book[COLLATERAL, v], 0.0) / book[UNIT, v]
     spare = max(spare, 0.0)
     cut = False
     for v in range(venues):
@@ -90,7 +90,7 @@ def fund(book: Floats, moment: Moment, limits: Limits) -> tuple[int, bool, float
             book[COLLATERAL, v] = 0.0
         else:
             spare = 0.0
-    if limits.waits:
+    if moment.waits:
         for v in range(venues):
             adds = book[TARGET, v] > book[SHORT, v]
             if adds and book[TARGET, v] * book[PRICE, v] > most * book[EQUITY, v]:
@@ -118,14 +118,14 @@ def _carry(book: Floats, v: int, notional_usd: float) -> bool:
 def give_what_was_asked(book: Floats, spare: float) -> None:
     """Send the collateral that the first round asked for ahead of a move between venues."""
     for v in range(book.shape[1]):
-        more = (book[ASKED_FOR, v] - book[COLLATERAL, v]) / book[UNIT, v]
-        if 0.0 < more <= spare:
-            book[COLLATERAL, v] = book[ASKED_FOR, v]
-            spare -= more
+        more = min(book[ASKED_FOR, v] - book[COLLATERAL, v], spare * book[UNIT, v])
+        if more > 0.0:
+            book[COLLATERAL, v] += more
+            spare -= more / book[UNIT, v]
 
 
 @njit_in_place
-def stay_alive(book: Floats, limits: Limits, index: float, room_usd: float) -> int:
+def stay_alive(book: Floats, moment: Moment, limits: Limits, room_usd: float) -> int:
     """Cut a short whose margin is nearly used up to what the margin carries twice over.
 
     The rest stays a hedge; liquidated, nothing would. Its collateral stays as it was asked for.
@@ -134,9 +134,8 @@ def stay_alive(book: Floats, limits: Limits, index: float, room_usd: float) -> i
     ----------
     book : float64 (rows, V)
         ``TARGET`` may be lowered.
+    moment : Moment
     limits : Limits
-    index : float
-        Price that the collar is measured from, USD.
     room_usd : float
         What may be traded in this minute, the orders so far included.
 
@@ -151,10 +150,10 @@ def stay_alive(book: Floats, limits: Limits, index: float, room_usd: float) -> i
     reasons = 0
     for v in range(book.shape[1]):
         price, target = book[PRICE, v], book[TARGET, v]
-        at_hand = book[EQUITY, v] if limits.waits else book[COLLATERAL, v]
+        at_hand = book[EQUITY, v] if moment.waits else book[COLLATERAL, v]
         if book[SHORT, v] <= 0.0 or at_hand >= limits.keep_alive * target * price:
             continue
-        if abs(price / index - 1.0) > limits.collar:
+        if abs(price / moment.spot - 1.0) > limits.collar:
             continue
         room_usd += abs(target - book[SHORT, v]) * price
         carried = steps_of(max(at_hand, 0.0) / (2.0 * limits.keep_alive), price, book[STEP, v])

@@ -49,6 +49,7 @@ def _packed(
         now[11],
         now[12],
         now[13],
+        now[14] > 0.0,
     )
     limits = Limits(
         rules[0],
@@ -63,9 +64,8 @@ def _packed(
         rules[9],
         rules[10],
         rules[11],
-        rules[12] > 0.0,
     )
-    g = rules[13:]
+    g = rules[12:]
     guard = GuardRules(
         g[0] > 0.0,
         g[1],
@@ -126,11 +126,11 @@ class Desk:
     book : float64 (DECISION_ROWS, V)
         Rows of ``decision.moment``: the driver writes what a decision reads, and reads ``TARGET``
         and ``COLLATERAL``. A decision may change ``SHARE``.
-    moment : float64 (14,)
+    moment : float64 (15,)
         In the order of ``Moment``.
     intent : float64 (6,)
         ``lo hi to_lo to_hi`` of the intent; then the band in force, written.
-    chain : float64 (6,)
+    chain : float64 (12,)
         Numbers behind the last decision, in the order of ``moment.CHAIN``.
     state, memory : float64
         What is remembered from decision to decision: all a driver has to keep through a restart.
@@ -287,4 +287,5 @@ def quiet_moment(
         leverage=leverage,
         leverage_max=leverage_max,
         available=math.inf,
+        waits=False,
     )

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from counterpoise.config import Settings
 from counterpoise.decision.moment import Limits
+from counterpoise.features.engine import compute
 from counterpoise.market.calendar import CLASSES
 from counterpoise.market.event_clock import names_of
 from counterpoise.market.timeline import Timeline
 from counterpoise.risk.guard import NO_GUARD, Four, GuardRules
+from counterpoise.risk.leverage import adverse_move, dynamic_leverage
 from counterpoise.risk_settings import EventRule, StopSettings
 from counterpoise.units import HOURS_PER_DAY
+from counterpoise.venues.contract import Contract, stack
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -42,7 +45,6 @@ def limits_of(settings: Settings) -> Limits:
         min_interval_h=orders.min_interval_s / 3600.0,
         keep_alive=settings.risk.keep_alive,
         mark_max_age_s=settings.risk.mark_max_age_s,
-        waits=settings.capital.transfer_h > 0,
     )
 
 
@@ -152,3 +154,55 @@ def funding_cost(timeline: Timeline, horizon_h: int) -> Floats:
         silent = np.arange(len(settled)) - at[np.maximum(place, 0)] > HOURS_PER_DAY
         cost[silent, v] = np.nan
     return cost
+
+
+def leverage_path(
+    timeline: Timeline, settings: Settings, contracts: list[Contract], exposure_eth: Floats
+) -> tuple[Floats, Floats]:
+    """Leverage after a top-up and the one that asks for it, by ``capital.leverage_mode``.
+
+    Dynamic: the worst rise is expected from the geometric mean of the realised volatilities of a
+    day and of a week (docs/margin.md), over the hours that a transfer takes and the one until it is
+    asked for, against the tiers of a full hedge on one venue; the most careful venue counts.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    settings : Settings
+    contracts : list of Contract
+        One per venue.
+    exposure_eth : float64 (T,)
+
+    Returns
+    -------
+    leverage, leverage_max : float64 (T,)
+        Notional ÷ margin equity.
+    """
+    capital = settings.capital
+    ticks = len(timeline.ts_ms)
+    if capital.leverage_mode == "fixed":
+        return np.full(ticks, capital.leverage), np.full(ticks, capital.leverage_max)
+    found = compute(timeline, ("log_rv_24h", "log_rv_168h"))
+    volatility = np.exp(0.5 * (found["log_rv_24h"] + found["log_rv_168h"]))
+    rules = stack(contracts)
+    lowest = capital.leverage_min
+    leverage, leverage_max = np.full(ticks, np.inf), np.full(ticks, np.inf)
+    for v, contract in enumerate(contracts):
+        close = timeline.perp.close[:, v]
+        high = np.fmax(timeline.mark_high[:, v], close)
+        adverse = adverse_move(
+            high, close, volatility, capital.transfer_h + 1, capital.adverse_quantile
+        )
+        size = settings.hedge.max_ratio * exposure_eth
+        after, asks = dynamic_leverage(
+            adverse,
+            size * close if contract.linear else size,
+            (rules.tier_cap[v], rules.tier_rate[v], rules.tier_amount[v]),
+            lowest,
+            capital.leverage_max,
+            capital.headroom,
+            fallback=(lowest, lowest * capital.headroom),
+            inverse=not contract.linear,
+        )
+        leverage, leverage_max = np.minimum(leverage, after), np.minimum(leverage_max, asks)
+    return leverage, leverage_max

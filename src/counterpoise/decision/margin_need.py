@@ -4,7 +4,12 @@ import math
 from dataclasses import dataclass
 
 from counterpoise.config import CapitalSettings
-from counterpoise.risk.margin import liquidation_price
+from counterpoise.risk.liquidation import (
+    bankruptcy_price,
+    cross_liquidation_price,
+    hours_to_liquidation,
+    liquidated,
+)
 from counterpoise.units import Collateral
 from counterpoise.venues import Contract
 from counterpoise.venues.contract import stack
@@ -23,7 +28,15 @@ class Margin:
     unit : str
         ``USDT`` or ``ETH``.
     liquidation_price_usd : float
-        Mark at which the venue takes over; ``inf`` where it cannot.
+        Mark at which the venue takes over; ``inf`` where it cannot, and the price of now where
+        margin is below maintenance already.
+    bankruptcy_price_usd : float
+        Mark at which nothing would be left; ``inf`` where there is none.
+    left_usd : float
+        Margin equity left at the liquidation price, after the venue's largest fee; NaN where
+        nothing liquidates it.
+    worst_funding_days : float
+        Days this margin lasts at this price if every settlement takes the venue's largest rate.
     warnings : tuple of str
         Limits of the venue or of the holder that this position breaks.
     """
@@ -32,6 +45,9 @@ class Margin:
     amount: float
     unit: str
     liquidation_price_usd: float
+    bankruptcy_price_usd: float
+    left_usd: float
+    worst_funding_days: float
     warnings: tuple[str, ...]
 
 
@@ -44,6 +60,8 @@ def margin_for(
     *,
     exposure_eth: float,
     posted: float | None = None,
+    other_maintenance: float = 0.0,
+    other_pnl: float = 0.0,
 ) -> Margin:
     """Margin of a short opened at ``price``, and what is wrong with it.
 
@@ -64,6 +82,9 @@ def margin_for(
     posted : float, optional
         Margin equity on the venue, in the collateral's unit, instead of what the configured
         leverage asks.
+    other_maintenance, other_pnl : float
+        Cross margin: maintenance margin and unrealised P&L of the other positions that share what
+        is posted; USD, or ETH for ``coin-margined``.
     """
     notional = short_eth * price
     value = notional / capital.leverage
@@ -77,15 +98,21 @@ def margin_for(
     else:
         amount = value / price
     if short_eth == 0.0:
-        return Margin(collateral, amount, unit, math.inf, ())
+        return Margin(collateral, amount, unit, math.inf, math.inf, math.nan, math.inf, ())
     rules = stack([contract])
     tiers = (rules.tier_cap[0], rules.tier_rate[0], rules.tier_amount[0])
-    cash = amount if collateral == "usdt" else 0.0
-    coins = {"usdt": 0.0, "eth": amount * (1.0 - capital.eth_haircut), "coin-margined": amount}[
-        collateral
-    ]
-    dies = liquidation_price(cash, coins, short_eth, price, not contract.linear, *tiers)
-    counted = cash + coins * price
+    inverse = not contract.linear
+    wallet = 0.0 if collateral == "eth" else amount
+    coins = amount * (1.0 - capital.eth_haircut) if collateral == "eth" else 0.0
+    shared = (wallet, coins, other_maintenance, other_pnl)
+    dies = cross_liquidation_price(*shared, short_eth, price, price, inverse, *tiers)
+    behind = wallet - other_maintenance + other_pnl
+    account = (0.0, behind, short_eth, price) if inverse else (behind, coins, short_eth, price)
+    end = liquidated(*account, inverse, contract.liquidation_fee, *tiers)
+    hours = hours_to_liquidation(
+        *account, inverse, -contract.funding.cap, contract.funding.interval_h, *tiers
+    )
+    counted = (behind if inverse else coins) * price + (0.0 if inverse else behind)
     warnings = _warnings(
         short_eth, price, contract, notional / counted if counted > 0 else math.inf
     )
@@ -93,7 +120,16 @@ def margin_for(
         warnings.append("this margin is below maintenance: the venue would liquidate at once")
     if unit == "ETH" and amount > exposure_eth:
         warnings.append(f"the margin of {amount:,.0f} ETH exceeds the {exposure_eth:,.0f} ETH held")
-    return Margin(collateral, amount, unit, dies, tuple(warnings))
+    return Margin(
+        collateral,
+        amount,
+        unit,
+        dies,
+        bankruptcy_price(*account, inverse),
+        end.left * (end.price_usd if inverse else 1.0),
+        hours / 24.0,
+        tuple(warnings),
+    )
 
 
 def _warnings(short_eth: float, price: float, contract: Contract, leverage: float) -> list[str]:

@@ -78,8 +78,6 @@ class Limits(NamedTuple):
         Margin ÷ notional below which a short is cut; 0 is off.
     mark_max_age_s : float
         Age of a mark from which on nothing moves.
-    waits : bool
-        Collateral takes time to arrive, so only what has arrived carries a larger short.
     """
 
     max_ratio: float
@@ -94,7 +92,6 @@ class Limits(NamedTuple):
     min_interval_h: float = 0.0
     keep_alive: float = 0.0
     mark_max_age_s: float = np.inf
-    waits: bool = False
 
 
 class Moment(NamedTuple):
@@ -120,6 +117,8 @@ class Moment(NamedTuple):
         Notional ÷ equity after a top-up, and the one that asks for it.
     available : float
         What can still be posted, in units of USDT or of ETH; may be infinite.
+    waits : bool
+        Collateral takes time to arrive, so only what has arrived carries a larger short.
     """
 
     now: float
@@ -136,6 +135,7 @@ class Moment(NamedTuple):
     leverage: float
     leverage_max: float
     available: float
+    waits: bool
 
 
 #: Rows of a book: one number per venue each. What a decision reads: short (ETH), price, margin
@@ -164,10 +164,40 @@ TARGET, COLLATERAL, ASKED_FOR, DECISION_ROWS = range(10, 14)
 ) = range(10)
 
 #: Numbers behind a decision, in the order of :data:`CHAIN`.
-ASKED, LEAST_RATIO, FORCED_RATIO, GOAL, GUARDED_USD, KEPT_USD, LINKS = range(7)
-#: Their names: what the intent asked for, the floor and the forced ratio of the guard, what was
-#: left to do before the venue's rules, the equity that is guarded, and what of it is kept.
-CHAIN = ("asked", "floor", "forced", "goal", "guarded_usd", "kept_usd")
+(
+    ASKED,
+    LEAST_RATIO,
+    FORCED_RATIO,
+    GOAL,
+    GUARDED_USD,
+    KEPT_USD,
+    HELD_RATIO,
+    STOP_KIND,
+    STOP_LEVEL,
+    FUNDING_AT,
+    MOST_LEVERAGE,
+    DISTANCE,
+    LINKS,
+) = range(13)
+#: Their names: the hedge ratio that the intent asked for, the floor and the forced ratio of the
+#: guard, what was left to do before the venue's rules; the equity that is guarded, what of it is
+#: kept; the ratio held before; the stop that forces a ratio (0 to 3) and the level it fired at; the
+#: expected funding cost, a fraction of notional; the leverage that asks for a top-up; the largest
+#: distance of a perpetual to the index.
+CHAIN = (
+    "asked",
+    "floor",
+    "forced",
+    "goal",
+    "guarded_usd",
+    "kept_usd",
+    "held",
+    "stop",
+    "stop_level",
+    "funding_cost",
+    "leverage_max",
+    "distance",
+)
 
 
 @njit

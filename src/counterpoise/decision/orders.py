@@ -92,10 +92,11 @@ def round_orders(book: Floats, total_eth: float, over_cap: bool, between_venues:
 def limit_orders(
     book: Floats,
     exposure_eth: float,
+    wanted_eth: float,
     limits: Limits,
     index: float,
     room_usd: float,
-    between_venues: bool,
+    over_cap: bool,
 ) -> int:
     """Apply the caps of venues and of orders to the targets.
 
@@ -103,14 +104,15 @@ def limit_orders(
     ----------
     book : float64 (rows, V)
         ``TARGET`` is read and written.
-    exposure_eth : float
+    exposure_eth, wanted_eth : float
+        And the total short that the decision goes to; negative where it does not move.
     limits : Limits
     index : float
         Price that the collar is measured from, USD.
     room_usd : float
         What may still be traded in this minute.
-    between_venues : bool
-        The total does not change: one leg must not go without the other.
+    over_cap : bool
+        What is held exceeds the cap of the hedge ratio: no reduction is a mistake.
 
     Returns
     -------
@@ -118,28 +120,88 @@ def limit_orders(
     """
     reasons = 0
     total = 0.0
+    room_usd = max(room_usd, 0.0)
+    to_open = to_close = 0.5 * room_usd
+    adds = reduces = False
     for v in range(book.shape[1]):
-        price = book[PRICE, v]
+        adds = adds or book[TARGET, v] > book[SHORT, v]
+        reduces = reduces or book[TARGET, v] < book[SHORT, v]
+    for v in range(book.shape[1]):
+        price, now = book[PRICE, v], book[SHORT, v]
         most = min(limits.venue_usd, max(limits.total_usd - total, 0.0))
         if book[TARGET, v] * price > most:
             book[TARGET, v] = steps_of(most, price, book[STEP, v])
             reasons |= _VENUE_CAP
-        total += book[TARGET, v] * price
-        size = abs(book[TARGET, v] - book[SHORT, v])
+            added = book[TARGET, v] - now
+            if added > 0.0 and added * price < book[MINIMUM, v]:
+                book[TARGET, v] = now
+        size = abs(book[TARGET, v] - now)
+        opens = book[TARGET, v] > now
+        mistake = exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth
+        room = room_usd
+        if adds and reduces:
+            room = to_open if opens else to_close
         if size == 0.0:
-            continue
-        if abs(price / index - 1.0) > limits.collar:
-            book[TARGET, v] = book[SHORT, v]
+            pass
+        elif abs(price / index - 1.0) > limits.collar:
+            book[TARGET, v] = now
             reasons |= _COLLAR
-        elif exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth:
-            book[TARGET, v] = book[SHORT, v]
+        elif mistake and (opens or not over_cap):
+            book[TARGET, v] = now
             reasons |= _FAT_FINGER
         else:
-            reasons |= _cut_order(book, v, limits, room_usd)
-        room_usd -= abs(book[TARGET, v] - book[SHORT, v]) * price
-    if between_venues and reasons & (_COLLAR | _FAT_FINGER):
-        keep_shorts(book)
+            reasons |= _cut_order(book, v, limits, room)
+        used = abs(book[TARGET, v] - now) * price
+        total += book[TARGET, v] * price
+        room_usd -= used
+        if opens:
+            to_open -= used
+        else:
+            to_close -= used
+    if reasons != 0:
+        _match_legs(book, wanted_eth, limits)
     return reasons
+
+
+@njit_in_place
+def _match_legs(book: Floats, wanted_eth: float, limits: Limits) -> None:
+    """Take back what would carry the total beyond both what is held and what is wanted.
+
+    Where one leg of a change was cut, the other goes only as far: no hedge is lost because a venue
+    takes no order, and none is doubled.
+    """
+    held = total = 0.0
+    for v in range(book.shape[1]):
+        held += book[SHORT, v]
+        total += book[TARGET, v]
+    wanted = held if wanted_eth < 0.0 else wanted_eth
+    excess = total - max(held, wanted)
+    for v in range(book.shape[1]):
+        added, step = book[TARGET, v] - book[SHORT, v], book[STEP, v]
+        if added <= 0.0 or excess <= DUST * step:
+            continue
+        back = np.ceil(excess / step - DUST) * step
+        if (added - back) * book[PRICE, v] < book[MINIMUM, v]:
+            back = added
+        book[TARGET, v] = book[SHORT, v] if back >= added else book[TARGET, v] - back
+        excess -= back
+        total -= back
+    lacking = min(held, wanted) - total
+    room_usd = limits.total_usd
+    for v in range(book.shape[1]):
+        room_usd -= book[TARGET, v] * book[PRICE, v]
+    for v in range(book.shape[1]):
+        taken, step = book[SHORT, v] - book[TARGET, v], book[STEP, v]
+        price = book[PRICE, v]
+        forced = book[SHORT, v] * price > limits.venue_usd
+        if taken <= 0.0 or lacking <= DUST * step or forced:
+            continue
+        back = min(np.ceil(lacking / step - DUST) * step, taken)
+        if back * price > room_usd:
+            back = min(steps_of(max(room_usd, 0.0), price, step), back)
+        book[TARGET, v] = book[SHORT, v] if back == taken else book[TARGET, v] + back
+        lacking -= back
+        room_usd -= back * price
 
 
 @njit_in_place

@@ -17,13 +17,17 @@ from counterpoise.decision.moment import (
     COLLATERAL,
     COST,
     DEBT,
+    DISTANCE,
     DUST,
     EQUITY,
     FORCED_RATIO,
+    FUNDING_AT,
     GOAL,
     GUARDED_USD,
+    HELD_RATIO,
     KEPT_USD,
     LEAST_RATIO,
+    MOST_LEVERAGE,
     ON_WAY,
     PRICE,
     RATIO_TOLERANCE,
@@ -40,19 +44,24 @@ from counterpoise.decision.moment import (
     STATE_TO_LO,
     STATE_WEIGHTS,
     STEP,
+    STOP_KIND,
+    STOP_LEVEL,
     SWITCH_TOLERANCE,
     TARGET,
     Limits,
     Moment,
     Reason,
 )
-from counterpoise.decision.orders import limit_orders, round_orders
+from counterpoise.decision.orders import keep_shorts, limit_orders, round_orders
 from counterpoise.risk.guard import (
+    AT_COST,
     BINDS,
     CHEAPER,
     FORCED,
     KEPT,
     LEAST,
+    LEVEL,
+    STOPPED,
     TO_VENUE,
     GuardRules,
     Seen,
@@ -69,6 +78,7 @@ _SWITCH = int(Reason.SWITCH)
 _HELD = int(Reason.HELD)
 _FALLBACK = int(Reason.FALLBACK)
 _WAIT = int(Reason.WAIT)
+_ORDER_CAP = int(Reason.ORDER_CAP)
 _HALTED = int(Reason.HALTED)
 _NO_POSITION = int(Reason.NO_POSITION)
 _STALE_MARK = int(Reason.STALE_MARK)
@@ -127,22 +137,25 @@ def asked(ratio: float, lo: float, hi: float, to_lo: float, to_hi: float) -> flo
 @njit_in_place
 def note(
     asks: float,
+    ratio: float,
     goal: float,
-    lo: float,
-    hi: float,
+    book: Floats,
     moment: Moment,
     rules: GuardRules,
     bound: Floats,
     chain: Floats,
-) -> tuple[float, float]:
-    """Write the numbers behind a decision; returns the band of the intent under the guard."""
-    chain[ASKED], chain[GOAL] = asks, goal
+) -> None:
+    """Write the numbers behind a decision: asked for, held, the goal, and what bound."""
+    chain[ASKED], chain[HELD_RATIO], chain[GOAL] = asks, ratio, goal
     chain[LEAST_RATIO], chain[FORCED_RATIO] = bound[LEAST], bound[FORCED]
     chain[GUARDED_USD] = moment.equity if rules.active else np.nan
     chain[KEPT_USD] = bound[KEPT] if bound[KEPT] > -np.inf else np.nan
-    if bound[CHEAPER] > 0.0:
-        hi = lo
-    return max(lo, bound[LEAST]), max(hi, bound[LEAST])
+    chain[STOP_KIND], chain[STOP_LEVEL] = bound[STOPPED], bound[LEVEL]
+    chain[FUNDING_AT], chain[MOST_LEVERAGE] = bound[AT_COST], moment.leverage_max
+    distance = 0.0
+    for v in range(book.shape[1]):
+        distance = max(distance, abs(book[PRICE, v] / moment.spot - 1.0))
+    chain[DISTANCE] = distance
 
 
 @njit_in_place
@@ -320,12 +333,16 @@ def step(
     waits = moment.quiet or moment.now - state[STATE_MOVED] < limits.min_interval_h
     waits = waits and not forced and not over_cap
     if waits:
-        # Only what the guard itself asks for moves the hedge.
-        allowed = max(ratio, min(bound[LEAST], limits.max_ratio))
-        if goal != allowed:
+        # Only what the guard itself asks for moves the hedge, and it stays where it is held.
+        floor = max(bound[LEAST], lo) if reasons & _FALLBACK else bound[LEAST]
+        allowed = max(ratio, min(floor, limits.max_ratio))
+        if abs(goal - allowed) > RATIO_TOLERANCE:
             goal = allowed
             reasons |= _WAIT
-    note(asks, goal, lo, hi, moment, rules, bound, chain)
+        if held > 0.0:
+            for v in range(venues):
+                book[SHARE, v] = book[SHORT, v] / held
+    note(asks, ratio, goal, book, moment, rules, bound, chain)
 
     resized = abs(goal - ratio) > RATIO_TOLERANCE
     moves = resized
@@ -343,31 +360,35 @@ def step(
     room = limits.minute_usd - state[STATE_SPENT]
     total_eth = max(goal * exposure, 0.0) if moves else -1.0
     reasons |= round_orders(book, total_eth, over_cap, moves and not resized)
-    reasons |= limit_orders(book, exposure, limits, moment.spot, room, moves and not resized)
-    reasons |= _margin(book, moment, limits, resized)
-    reasons |= stay_alive(book, limits, moment.spot, room)
+    reasons |= limit_orders(book, exposure, total_eth, limits, moment.spot, room, over_cap)
+    reasons |= _margin(book, moment, limits, room, over_cap, resized)
+    reasons |= stay_alive(book, moment, limits, room)
     traded = 0.0
     for v in range(venues):
         traded += abs(book[TARGET, v] - book[SHORT, v]) * book[PRICE, v]
         state[STATE_WEIGHTS + venues + v] = book[TARGET, v]
     if traded > 0.0:
-        state[STATE_MOVED] = moment.now
+        if reasons & _ORDER_CAP == 0:
+            state[STATE_MOVED] = moment.now
         state[STATE_SPENT] += traded
     return reasons, lo, hi
 
 
 @njit_in_place
-def _margin(book: Floats, moment: Moment, limits: Limits, resized: bool) -> int:
+def _margin(
+    book: Floats, moment: Moment, limits: Limits, room: float, over_cap: bool, resized: bool
+) -> int:
     """Margin the targets, and the shorts instead where a move between venues lacks the money."""
-    reasons, cut, _ = fund(book, moment, limits)
+    reasons, cut, _ = fund(book, moment)
     if not cut or resized:
         return reasons
     # Without the money for one leg the other stays, and is margined where it is.
     for v in range(book.shape[1]):
-        book[TARGET, v] = book[SHORT, v]
         book[ASKED_FOR, v] = book[COLLATERAL, v]
-    again, _, spare = fund(book, moment, limits)
-    if limits.waits:
+    keep_shorts(book)
+    reasons |= limit_orders(book, moment.exposure_eth, -1.0, limits, moment.spot, room, over_cap)
+    again, _, spare = fund(book, moment)
+    if moment.waits:
         give_what_was_asked(book, spare)
     return reasons | again
 
@@ -376,7 +397,7 @@ def _margin(book: Floats, moment: Moment, limits: Limits, resized: bool) -> int:
 def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: GuardRules) -> int:
     """Flags of what cannot be trusted about a moment; 0 where all can."""
     flags = 0
-    known = np.isfinite(moment.exposure_eth)
+    known = bool(np.isfinite(moment.exposure_eth))
     priced = np.isfinite(moment.spot) and moment.spot > 0.0
     for v in range(book.shape[1]):
         known = known and np.isfinite(book[SHORT, v] + book[EQUITY, v] + book[ON_WAY, v])
@@ -386,9 +407,10 @@ def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: 
         priced = priced and np.isfinite(moment.mark)
     if not known:
         flags |= _NO_POSITION
-    if not priced or not moment.mark_age_s <= limits.mark_max_age_s:
+    fresh = np.isfinite(moment.mark_age_s) and moment.mark_age_s <= limits.mark_max_age_s
+    if not (priced and fresh):
         flags |= _STALE_MARK
-    if not moment.now >= state[STATE_NOW]:
+    if not (np.isfinite(moment.now) and moment.now >= state[STATE_NOW]):
         flags |= _CLOCK_BACK
     return flags
 

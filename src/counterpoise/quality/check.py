@@ -24,6 +24,9 @@ from counterpoise.units import DAY_MS, MINUTE_MS, stamp
 #: How much earlier than the rest of the lake a feed may end before that is said.
 ENDED_MS = 2 * DAY_MS
 ENDED_DAILY_MS = 7 * DAY_MS
+#: What a clock or a market that is not the one it should be causes in its rows.
+CAUSES = {"time zone slip", "misaligned", "other market"}
+CAUSED = {"dislocation", "truncated bar", "suspect bar", "outlier", "premium"}
 
 
 def check(lake: Lake) -> list[Finding]:
@@ -63,8 +66,30 @@ def check(lake: Lake) -> list[Finding]:
                     findings.append(one)
         if key.table == "funding":
             findings += _funding(key, sound)
+        if key.table == "onchain_daily" and (spot := _spot(key, sound)) is not None:
+            findings += pairs.days(key, table, spot, sound[spot])
     findings += _ended(sound)
+    findings = _without_consequences(findings)
     return sorted(findings, key=lambda found: (order.index(found.key), found.first_ms, found.kind))
+
+
+def _without_consequences(findings: list[Finding]) -> list[Finding]:
+    """Leave out what a wrong clock or market of an asset causes in that span, itself or beside."""
+    causes = [one for one in findings if one.kind in CAUSES]
+
+    def caused(found: Finding) -> bool:
+        return found.kind in CAUSED and any(
+            (
+                base_asset(found.symbol) == base_asset(cause.symbol)
+                if cause.table in series.BARS
+                else found.key == cause.key and cause.kind == "time zone slip"
+            )
+            and cause.first_ms - DAY_MS <= found.first_ms
+            and found.last_ms <= cause.last_ms + DAY_MS
+            for cause in causes
+        )
+
+    return [found for found in findings if not caused(found)]
 
 
 def _beside(key: DatasetKey, held: Mapping[DatasetKey, pl.DataFrame]) -> Iterator[Finding]:
@@ -102,6 +127,19 @@ def _funding(key: DatasetKey, held: Mapping[DatasetKey, pl.DataFrame]) -> Iterat
         yield from settlements.against_premium(key, funding, premium)
 
 
+def _spot(key: DatasetKey, held: Mapping[DatasetKey, pl.DataFrame]) -> DatasetKey | None:
+    """Hourly spot of an asset at the largest venue."""
+    return next(
+        (
+            one
+            for one in held
+            if (one.table, one.venue, one.interval) == ("spot_bars", SPOT_VENUE, "1h")
+            and base_asset(one.symbol) == base_asset(key.symbol)
+        ),
+        None,
+    )
+
+
 def _premium(
     key: DatasetKey, held: Mapping[DatasetKey, pl.DataFrame]
 ) -> Mapping[str, np.ndarray] | None:
@@ -116,15 +154,7 @@ def _premium(
             .to_numpy(),
         }
     bars = DatasetKey("perp_bars", key.venue, key.symbol, "1h")
-    spot = next(
-        (
-            one
-            for one in held
-            if (one.table, one.venue, one.interval) == ("spot_bars", SPOT_VENUE, "1h")
-            and base_asset(one.symbol) == base_asset(key.symbol)
-        ),
-        None,
-    )
+    spot = _spot(key, held)
     if bars not in held or spot is None:
         return None
     both = held[bars].join(held[spot], on="ts", suffix=":spot").sort("ts")

@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 #: A price level this far off, for most rows of a segment, is another market or unit.
 LEVEL = 0.05
+#: Bars in a row that are so far off; in the worst hours of the markets it was one or two.
+LEVEL_BARS = 24
 #: Length of a segment whose clock is judged, and bars it needs.
 SEGMENT_MS = 7 * DAY_MS
 SEGMENT_BARS = 60
@@ -40,6 +42,8 @@ TIMES = 20.0
 SPIKE, SPIKE_TIMES, BACK = 0.05, 20.0, 0.8
 #: Share of such a leap that another market must show for it to be the market's.
 SHARED = 1 / 3
+#: A leap that no other market of the lake was there to show; crashes of an hour stay below.
+UNSEEN = 0.2
 #: Relative difference between a bar and the shorter ones it is made of.
 PRICE_TOLERANCE, FLOW_TOLERANCE = 1e-6, 1e-3
 
@@ -105,6 +109,36 @@ def clocks(
             )
 
 
+def days(
+    key: DatasetKey, table: pl.DataFrame, reference: DatasetKey, other: pl.DataFrame
+) -> Iterator[Finding]:
+    """Spans in which the daily price of a chain is the close of spot of another day."""
+    close = other.group_by(pl.col("ts").dt.truncate("1d")).agg(pl.col("close").last()).sort("ts")
+    both = close.join(table.select("ts", "ether_price_usd"), on="ts", how="left").sort("ts")
+    a, b = (
+        np.diff(np.log(both[name].fill_null(float("nan")).to_numpy()), prepend=np.nan)
+        for name in ("ether_price_usd", "close")
+    )
+    starts = np.arange(0, both.height, SEGMENT_BARS + SEGMENT_BARS // 2)
+    at_zero = _scores(a, b, 0, starts)
+    stamps, ours = stamps_of(both), stamps_of(table)
+    for lag in (-1, 1):
+        shifted = _scores(a, b, lag, starts)
+        wrong = (shifted > EXPLAINED) & (at_zero < LEFT * shifted)
+        for first, last in spans_of(wrong):
+            end = starts[last + 1] if last + 1 < len(starts) else both.height
+            inside = (ours >= stamps[starts[first]]) & (ours <= stamps[end - 1])
+            yield finding(
+                key,
+                "time zone slip",
+                "warning",
+                ours[inside],
+                f"ether_price_usd is the close of {reference} one day "
+                f"{'before' if lag > 0 else 'after'} its own",
+                "used as stored, and known a day off: import it anew with UTC days",
+            )
+
+
 def levels(
     key: DatasetKey, table: pl.DataFrame, reference: DatasetKey, other: pl.DataFrame
 ) -> Iterator[Finding]:
@@ -128,6 +162,19 @@ def levels(
             "used as stored, and the basis is wrong: check symbol and unit",
         )
         return
+    told = np.zeros(both.height, np.bool_)
+    for first, last in spans_of(np.abs(closes) > LEVEL):
+        if last - first + 1 >= LEVEL_BARS:
+            told[max(first - 2, 0) : last + 3] = True
+            times = float(np.exp(np.median(closes[first : last + 1])))
+            yield finding(
+                key,
+                "other market",
+                "warning",
+                stamps[first : last + 1],
+                f"prices are {times:.4g} times those of {reference} for {last - first + 1} bars",
+                "used as stored, and the basis is wrong: check symbol and unit of these rows",
+            )
     least = (
         OF_ONE_VENUE
         if key.venue == reference.venue and reference.table == "perp_bars"
@@ -147,7 +194,7 @@ def levels(
         size = np.abs(off)
         usual = TIMES * float(np.median(size))
         # An open far off after a close that was not is a bar that began late, and so on.
-        truncated = (size > max(least, usual)) & (np.abs(near) <= size / 3)
+        truncated = (size > max(least, usual)) & (np.abs(near) <= size / 3) & ~told
         for row in np.flatnonzero(truncated):
             own = _broken(both, int(row), name)
             yield finding(
@@ -161,7 +208,7 @@ def levels(
                 "used as stored",
             )
         if name == "close":
-            for row in np.flatnonzero((size > max(OF_ONE_ASSET, usual)) & ~truncated):
+            for row in np.flatnonzero((size > max(OF_ONE_ASSET, usual)) & ~truncated & ~told):
                 yield finding(
                     key,
                     "dislocation",
@@ -187,13 +234,15 @@ def spikes(
     leapt &= (np.abs(here + back) < (1 - BACK) * np.abs(here)) & (
         stamps[2:] - stamps[:-2] == 2 * step
     )
+    seen = np.zeros(len(leapt), np.bool_)
     for other in others if leapt.any() else ():
         theirs = stamps_of(other)
         found = np.clip(np.searchsorted(theirs, stamps[1:-1]), 1, len(theirs) - 1)
         moved = np.log(other["close"].to_numpy()[found] / other["close"].to_numpy()[found - 1])
-        leapt &= ~(
-            (theirs[found] == stamps[1:-1]) & (moved * np.sign(here) > SHARED * np.abs(here))
-        )
+        there = theirs[found] == stamps[1:-1]
+        seen |= there
+        leapt &= ~(there & (moved * np.sign(here) > SHARED * np.abs(here)))
+    leapt &= seen | (np.abs(here) > UNSEEN)
     for row in np.flatnonzero(leapt) + 1:
         before, close, after = (float(table["close"][int(row) + n]) for n in (-1, 0, 1))
         yield finding(
@@ -201,7 +250,10 @@ def spikes(
             "outlier",
             "warning",
             [stamps[row]],
-            f"close {close:g} between {before:g} and {after:g}, where no other market moved",
+            f"close {close:g} between {before:g} and {after:g}, where no other market moved"
+            if seen[row - 1]
+            else f"close {close:g} between {before:g} and {after:g}; the lake has no other market "
+            "of that hour",
             "used as stored, unless spot of that hour contradicts it",
         )
 

@@ -246,7 +246,8 @@ def _daily_series(table: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
 def _queues(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     """Validators that leave must have queued: a drop beyond the queue, for days, is a wrong queue.
 
-    A single day may be timing (the queue is read once a day), so only long runs count.
+    A single day may be timing (the queue is read once a day), so only long runs count. A run begins
+    earlier where the queue ceased to be a whole number of validators' 32 ETH shortly before it.
     """
     if key.table != "validators_daily":
         return
@@ -258,13 +259,18 @@ def _queues(key: DatasetKey, table: pl.DataFrame) -> Iterator[Finding]:
     beyond = (left_eth > 2 * held_eth) & (np.diff(stamps) == DAY_MS)
     for first, last in spans_of(beyond):
         if last - first + 1 >= QUEUE_RUN_DAYS:
+            before = queue[max(first + 1 - QUEUE_RUN_DAYS, 0) : first + 1]
+            whole = np.flatnonzero(before % 32.0 == 0.0)
+            earlier = len(before) - 1 - int(whole[-1]) if len(whole) else 0
             yield finding(
                 key,
                 "implausible",
                 "warning",
-                stamps[first + 1 : last + 2],
+                stamps[first + 1 - earlier : last + 2],
                 f"exit_queue_eth: on {last - first + 1} days running more than twice the queue "
-                "left the active set; the column may be in validators (32 ETH) there",
+                "left the active set"
+                + (f", and the {earlier} before it hold no whole validators" if earlier else "")
+                + "; the column may be in validators (32 ETH) there",
                 "kept as published; leave the queues of these days out of any conclusion",
             )
 

@@ -40,6 +40,8 @@ ENOUGH = 100
 #: How much better another settlement must fit; on the real venues the right one fits best over any
 #: 200 settlements, by 0.01 or more.
 BETTER = 0.02
+#: Settlements that are judged together.
+SEGMENT = 200
 #: Slack of a single rate beyond the premium's own range, per 8 hours.
 SLACK = 5e-4
 
@@ -196,42 +198,77 @@ def against_premium(
     hours = np.maximum(1, np.round(_intervals(key, funding))).astype(np.int64)
     mean, low, high = _before(premium, stamps, hours)
     moving = np.isfinite(mean) & (np.abs(rate - INTEREST) > 1e-6)
+    told = np.zeros(len(stamps), np.bool_)
     if moving.sum() >= ENOUGH:
-        here = _correlation(rate, mean, moving)
         spacing = int(np.median(np.diff(stamps)))
-        there, side = max(
-            (_correlation(rate, _before(premium, stamps + n * spacing, hours)[0], moving), side)
+        beside = {
+            side: _before(premium, stamps + n * spacing, hours)[0]
             for n, side in ((-1, "earlier"), (1, "later"))
-        )
-        wrong = None
-        if here < -0.2:
-            wrong = (
-                f"rates run against the premium they came from (correlation {here:.2f})",
-                "the sign may be that of the other side",
-            )
-        elif there > here + BETTER:
-            wrong = (
-                f"rates fit the premium one settlement {side} (correlation {there:.2f}, and "
-                f"{here:.2f} where they are stamped)",
-                "the stamps may be off by one",
-            )
-        if wrong is not None:
-            treatment = f"charged as stored; {wrong[1]}: check the source"
-            yield finding(key, "premium", "warning", stamps[moving], wrong[0], treatment)
-            return
+        }
+        for kind, chosen in _misfits(rate, mean, beside, moving):
+            told |= chosen
+            here = _correlation(rate, mean, chosen & moving)
+            if kind == "against":
+                text = f"rates run against the premium they came from (correlation {here:.2f})"
+                why = "the sign may be that of the other side"
+            else:
+                there = _correlation(rate, beside[kind], chosen & moving)
+                text = (
+                    f"rates fit the premium one settlement {kind} (correlation {there:.2f}, and "
+                    f"{here:.2f} where they are stamped)"
+                )
+                why = "the stamps may be off by one"
+            treatment = f"charged as stored; {why}: check the source"
+            yield finding(key, "premium", "warning", stamps[chosen & moving], text, treatment)
     due = mean + np.clip(INTEREST - mean, -CLAMP, CLAMP)
     slack = SLACK + (high - low)
-    off = np.isfinite(mean) & (np.abs(rate - due) > slack)
-    for row in np.flatnonzero(off):
+    off = np.isfinite(mean) & (np.abs(rate - due) > slack) & ~told
+    for first, last in spans_of(off):
+        row = first + int(np.argmax(np.abs(rate - due)[first : last + 1]))
+        one = (
+            f"rate {rate[row]:+.3%} per 8 h, where a premium between {low[row]:+.3%} and "
+            f"{high[row]:+.3%} makes {due[row]:+.3%}"
+        )
+        many = f"{last - first + 1} rates in a row did not come from the premium; at worst, a "
         yield finding(
             key,
             "premium",
             "warning",
-            [stamps[row]],
-            f"rate {rate[row]:+.3%} per 8 h, where a premium between {low[row]:+.3%} and "
-            f"{high[row]:+.3%} makes {due[row]:+.3%}",
-            "charged as stored; check the row at the source",
+            stamps[first : last + 1],
+            one if first == last else many + one,
+            "charged as stored; check the rows at the source",
         )
+
+
+def _misfits(
+    rate: Floats, mean: Floats, beside: Mapping[str, Floats], moving: NDArray[np.bool_]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Rows whose rates run against the premium, or fit it one settlement off: segments, or all."""
+
+    def judged(chosen: NDArray[np.bool_]) -> tuple[str, bool]:
+        """What is wrong, if anything, and whether the premium fits best where it is."""
+        here = _correlation(rate, mean, chosen)
+        there, side = max((_correlation(rate, one, chosen), side) for side, one in beside.items())
+        wrong = "against" if here < -0.2 else side if there > here + BETTER else ""
+        return wrong, here > max(there, 0.2)
+
+    count = max(len(rate) // SEGMENT, 1)
+    segments = np.arange(len(rate)) * count // len(rate)
+    verdicts: list[str] = []
+    sound = False
+    for number in range(count):
+        chosen = moving & (segments == number)
+        # Too few to judge are as the segment before, whose fault they would share.
+        wrong, plain = verdicts[-1] if verdicts else "", False
+        if chosen.sum() >= ENOUGH:
+            wrong, plain = judged(chosen)
+        verdicts.append(wrong)
+        sound |= plain
+    if not sound and (whole := judged(moving)[0]):
+        verdicts = [whole] * count
+    for kind in sorted(set(verdicts) - {""}):
+        for first, last in spans_of(np.array([one == kind for one in verdicts])):
+            yield kind, (segments >= first) & (segments <= last)
 
 
 def _intervals(key: DatasetKey, funding: pl.DataFrame) -> Floats:

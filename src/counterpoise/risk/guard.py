@@ -23,16 +23,21 @@ PORTFOLIO, SPOT, SHORT_MARK, SHORT_EQUITY, STOPS = range(5)
 #: The guard's memory: hour of the last look; highest equity of this cushion, equity that gains are
 #: counted from and the highest since, USD; the floor in force, the hour it last rose, the hour of
 #: the last re-risk; whether funding costs too much, the venue it was moved to (-1: none), the most
-#: funding earned, USD; then a reference and the end of its cool-down for each stop.
+#: funding earned, USD; then, for each stop, its reference, the end of its cool-down, and what it
+#: watches when it fired.
 NOW, PEAK, BASE, TOP, FLOOR, SINCE, REARMED_AT, ON, VENUE, EARNED_TOP, REFERENCE = range(11)
 UNTIL = REFERENCE + STOPS
-SIZE = UNTIL + STOPS
+FIRED_AT = UNTIL + STOPS
+SIZE = FIRED_AT + STOPS
 
 #: What a look leaves: the floor of the hedge ratio; the ratio a stop asks for (NaN: none); whether
 #: the low edge of the band is to be taken; the venue that takes all (-1: the intent's weights);
-#: equity that is kept, USD (-inf: nothing); the flag to raise where the floor binds.
-LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, BOUND_SIZE = range(7)
+#: equity that is kept, USD (-inf: nothing); the flag to raise where the floor binds; the stop that
+#: forces a ratio and the level it fired at (NaN: none); the funding cost of the intent's weights.
+LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, STOPPED, LEVEL, AT_COST, BOUND_SIZE = range(10)
 
+#: Why the funding guard is on: what is expected costs too much, or what was earned is being eaten.
+TOO_EXPENSIVE, EATEN = 1.0, 2.0
 #: A floor so near to the full hedge is the full hedge: the last of a cushion is kept for its costs.
 SNAP = 0.9
 #: Ratios closer than this are equal.
@@ -153,6 +158,7 @@ def unbound() -> Floats:
     bound[FORCED] = np.nan
     bound[TO_VENUE] = -1.0
     bound[KEPT] = -np.inf
+    bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = np.nan
     return bound
 
 
@@ -190,7 +196,11 @@ def look(
     flags : int
         STOP, FUNDING_COST and REARMED, where they hold. ``bound[BINDS]`` is the flag of the floor.
     """
+    if seen.flow <= 0.0:
+        memory[PEAK] = np.nan
     if np.isnan(memory[PEAK]):
+        if seen.equity <= 0.0:
+            return _unseen(seen.event_floor, bound)
         memory[PEAK] = memory[BASE] = memory[TOP] = seen.equity
         memory[FLOOR] = 0.0
         memory[SINCE] = seen.now
@@ -210,7 +220,8 @@ def look(
         memory[TOP] *= seen.flow
         memory[REFERENCE + PORTFOLIO] *= seen.flow
     memory[NOW] = seen.now
-    flags = _floor(memory, rules, full, seen.now, seen.equity, bound)
+    exposure_usd = seen.exposure_eth * seen.spot
+    flags = _floor(memory, rules, full, seen.now, seen.equity, exposure_usd, bound)
     flags |= _stops(memory, rules, seen, bound)
     flags |= _funding(memory, rules, seen.earned, weights, cost, bound)
     bound[LEAST] = memory[FLOOR]
@@ -221,25 +232,47 @@ def look(
 
 
 @njit_in_place
-def _need(rules: GuardRules, full: float, kept: float, equity: float) -> float:
-    """Hedge ratio at which a fall by the gap leaves what is to be kept."""
+def _unseen(event_floor: float, bound: Floats) -> int:
+    """Bind nothing but the floor of an event: there is no equity to guard."""
+    bound[LEAST], bound[BINDS] = event_floor, EVENT
+    bound[FORCED] = bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = np.nan
+    bound[CHEAPER], bound[TO_VENUE], bound[KEPT] = 0.0, -1.0, -np.inf
+    return 0
+
+
+@njit_in_place
+def _need(rules: GuardRules, full: float, kept: float, equity: float, exposure_usd: float) -> float:
+    """Hedge ratio at which a fall of the coins by the gap leaves what is to be kept."""
+    if kept == -np.inf:
+        return 0.0
     if equity <= 0.0:
-        return full if kept > -np.inf else 0.0
-    cushion = 1.0 - rules.reserve - kept / equity
-    need = full * min(max(1.0 - cushion / rules.gap, 0.0), 1.0)
+        return full
+    cushion_usd = (1.0 - rules.reserve) * equity - kept
+    at_risk_usd = rules.gap * exposure_usd
+    if cushion_usd >= at_risk_usd:
+        return 0.0
+    need = full * min(1.0 - cushion_usd / at_risk_usd, 1.0)
+    if need < TINY:
+        return 0.0
     return full if need >= SNAP * full else need
 
 
 @njit_in_place
 def _floor(
-    memory: Floats, rules: GuardRules, full: float, now: float, equity: float, bound: Floats
+    memory: Floats,
+    rules: GuardRules,
+    full: float,
+    now: float,
+    equity: float,
+    exposure_usd: float,
+    bound: Floats,
 ) -> int:
     """Cushion rule of the drawdown limit and the profit lock (docs/risk.md, 2)."""
     bound[KEPT] = -np.inf
     bound[BINDS] = DRAWDOWN
     if rules.drawdown_limit == np.inf and rules.lock_step == np.inf:
         return 0
-    highest = equity >= memory[PEAK]
+    highest = equity >= memory[PEAK] * (1.0 - TINY)
     memory[PEAK] = max(memory[PEAK], equity)
     memory[TOP] = max(memory[TOP], equity)
     kept = (1.0 - rules.drawdown_limit) * memory[PEAK]
@@ -249,7 +282,7 @@ def _floor(
         if locked > kept:
             kept = locked
             bound[BINDS] = LOCK
-    need = _need(rules, full, kept, equity)
+    need = _need(rules, full, kept, equity, exposure_usd)
     if highest or need > memory[FLOOR]:
         memory[FLOOR] = need
         memory[SINCE] = now
@@ -259,7 +292,7 @@ def _floor(
             memory[PEAK] = memory[BASE] = memory[TOP] = equity
             kept = (1.0 - rules.drawdown_limit) * equity
             bound[BINDS] = DRAWDOWN
-            need = _need(rules, full, kept, equity)
+            need = _need(rules, full, kept, equity, exposure_usd)
         memory[FLOOR] = need
     bound[KEPT] = kept
     return REARMED if memory[REARMED_AT] == now else 0
@@ -268,7 +301,7 @@ def _floor(
 @njit_in_place
 def _stops(memory: Floats, rules: GuardRules, seen: Seen, bound: Floats) -> int:
     """Stops of the portfolio and of either leg (docs/risk.md, 3)."""
-    bound[FORCED] = np.nan
+    bound[FORCED] = bound[STOPPED] = bound[LEVEL] = np.nan
     flags = 0
     for k in range(STOPS):
         distance = rules.stop_distance[k]
@@ -305,10 +338,12 @@ def _stops(memory: Floats, rules: GuardRules, seen: Seen, bound: Floats) -> int:
                 active = x <= (1.0 - distance) * reference
             if active:
                 memory[UNTIL + k] = seen.now + rules.stop_cooldown_h[k]
+                memory[FIRED_AT + k] = x
         if active:
             flags = STOP
             if not bound[FORCED] >= rules.stop_ratio[k]:
                 bound[FORCED] = rules.stop_ratio[k]
+                bound[STOPPED], bound[LEVEL] = float(k), memory[FIRED_AT + k]
     return flags
 
 
@@ -326,20 +361,23 @@ def _funding(
     for v in range(len(cost)):
         if weights[v] > 0.0:
             asked += weights[v] * cost[v]
+    bound[AT_COST] = asked
     if memory[ON] > 0.0:
-        # Unknown is no relief.
-        limited = rules.funding_limit < np.inf
-        if asked <= 0.0 or (limited and asked < rules.funding_release * rules.funding_limit):
+        # Unknown falls towards the hedge.
+        expensive = memory[ON] == TOO_EXPENSIVE
+        if not asked > 0.0 or (expensive and asked < rules.funding_release * rules.funding_limit):
             memory[ON] = 0.0
             memory[VENUE] = -1.0
             memory[EARNED_TOP] = earned
-    elif asked > rules.funding_limit or (
+    elif asked > rules.funding_limit:
+        memory[ON] = TOO_EXPENSIVE
+    elif (
         rules.funding_keep > 0.0
         and memory[EARNED_TOP] > 0.0
         and asked > 0.0
         and earned < rules.funding_keep * memory[EARNED_TOP]
     ):
-        memory[ON] = 1.0
+        memory[ON] = EATEN
     if memory[ON] == 0.0:
         return 0
     if memory[VENUE] < 0.0 and len(cost) > 1:
@@ -351,6 +389,7 @@ def _funding(
             memory[VENUE] = float(best)
     bound[TO_VENUE] = memory[VENUE]
     chosen = int(memory[VENUE])
-    if chosen < 0 or not cost[chosen] <= rules.funding_limit:
+    most = rules.funding_limit if rules.funding_limit < np.inf else 0.0
+    if chosen < 0 or not cost[chosen] <= most:
         bound[CHEAPER] = 1.0
     return FUNDING_COST

@@ -15,6 +15,22 @@ Floats = NDArray[np.float64]
 
 
 @njit_in_place
+def tier_of(notional: float, cap: Floats) -> int:
+    """Position of the tier a notional falls in: the first whose cap holds it, or else the last.
+
+    Examples
+    --------
+    >>> cap = np.array([50_000.0, 600_000.0])
+    >>> tier_of(50_000.0, cap), tier_of(50_001.0, cap), tier_of(1e6, cap)
+    (0, 1, 1)
+    """
+    k = 0
+    while k < len(cap) - 1 and notional > cap[k]:
+        k += 1
+    return k
+
+
+@njit_in_place
 def maintenance_margin(notional: float, cap: Floats, rate: Floats, amount: Floats) -> float:
     """Maintenance margin of a notional under tiered rates, in the unit of the notional.
 
@@ -34,9 +50,7 @@ def maintenance_margin(notional: float, cap: Floats, rate: Floats, amount: Float
     -----
     Source: Binance, "Leverage and Margin of USDⓈ-M Futures" (maintenance amount).
     """
-    k = 0
-    while k < len(cap) - 1 and notional > cap[k]:
-        k += 1
+    k = tier_of(notional, cap)
     return float(rate[k] * notional - amount[k])
 
 
@@ -80,7 +94,11 @@ def liquidation_price(
     rate: Floats,
     amount: Floats,
 ) -> float:
-    """Mark at which a short is liquidated, the tier re-selected at the result; ``inf`` if never.
+    """Lowest mark, from ``price`` up, at which a short is liquidated; ``inf`` if no rise does it.
+
+    The tier is the one the position has at the result. An account already at or below maintenance
+    is liquidated at ``price`` itself. What a fall of the mark does to coins behind a debt is not
+    looked at.
 
     Parameters
     ----------
@@ -96,7 +114,8 @@ def liquidation_price(
     inverse : bool
         Coin-margined contract: P&L in ETH, tiers in ETH.
     cap, rate, amount : float64 (K,)
-        Maintenance tiers in rising order.
+        Maintenance tiers in rising order. Where the amounts do not make maintenance continuous, a
+        rise can meet it at the cap of a tier: that cap is the result.
 
     Notes
     -----
@@ -105,18 +124,30 @@ def liquidation_price(
     ``price`` stands for WB + Q·(EP - price). Inverse, N = Q·price: solves
     coins + N·(1/p - 1/price) = MMR·N/p - amount.
     """
-    result = math.inf
-    for k in range(len(cap)):
+    # A rise walks up the tiers of a linear short and down those of an inverse one. Each is entered
+    # with equity above maintenance, or the entry is where the short dies.
+    k = tier_of(short_eth if inverse else short_eth * price, cap)
+    entered = price
+    while True:
         if inverse:
+            equity = counted_coins + short_eth * (price / entered - 1.0)
+            needed = rate[k] * (short_eth * price / entered) - amount[k]
             owed = short_eth - counted_coins - amount[k]
             numerator = short_eth * price * (1.0 - rate[k])
+            left_at = short_eth * price / cap[k - 1] if k > 0 else math.inf
         else:
+            equity = cash + counted_coins * entered - short_eth * (entered - price)
+            needed = rate[k] * (short_eth * entered) - amount[k]
             owed = short_eth * (1.0 + rate[k]) - counted_coins
             numerator = cash + short_eth * price + amount[k]
-        if owed <= 0.0:
-            continue
-        result = numerator / owed
-        size = short_eth * price / result if inverse else short_eth * result
-        if size <= cap[k]:
-            break
-    return float(result)
+            left_at = cap[k] / short_eth if k < len(cap) - 1 else math.inf
+        if equity <= needed:
+            return float(entered)
+        if owed > 0.0:
+            result = numerator / owed
+            if result <= left_at:
+                return float(result)
+        if not left_at < math.inf:
+            return math.inf if owed <= 0.0 else math.nan
+        entered = left_at
+        k += -1 if inverse else 1

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
-from counterpoise.decision.limits import event_windows, funding_cost, guard_rules, limits_of
+from counterpoise.decision.limits import (
+    event_windows,
+    funding_cost,
+    guard_rules,
+    leverage_path,
+    limits_of,
+)
 from counterpoise.decision.moment import Limits
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.path import exposure_path
@@ -80,22 +86,6 @@ def account_of(settings: Settings) -> AccountRules:
     )
 
 
-def watch_of(timeline: Timeline, settings: Settings, span: slice) -> GuardArrays:
-    """What margin and guard need to know at each tick of a span."""
-    floor, cap, quiet = (part[span] for part in event_windows(timeline, settings))
-    capital = settings.capital
-    leverage_max = np.minimum(cap, capital.leverage_max)
-    leverage = leverage_max * (capital.leverage / capital.leverage_max)
-    return GuardArrays(
-        leverage=leverage,
-        leverage_max=leverage_max,
-        event_floor=np.ascontiguousarray(floor),
-        quiet=np.ascontiguousarray(quiet),
-        is_open=np.ones(len(floor), dtype=np.bool_),
-        cost=np.ascontiguousarray(funding_cost(timeline, settings.risk.funding.horizon_h)[span]),
-    )
-
-
 def contracts_of(settings: Settings, ts_ms: int) -> list[Contract]:
     """Contracts of the configured venues at a moment, for the configured collateral.
 
@@ -160,6 +150,15 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         bucket=np.arange(len(ts_ms), dtype=np.int64),
     )
     contracts = contracts_of(settings, int(ts_ms[0]))
+    whole = watch_of(timeline, settings, contracts, exposure_eth)
+    watch = GuardArrays(
+        leverage=cut(whole.leverage),
+        leverage_max=cut(whole.leverage_max),
+        event_floor=cut(whole.event_floor),
+        quiet=np.ascontiguousarray(whole.quiet[span]),
+        is_open=np.ascontiguousarray(whole.is_open[span]),
+        cost=cut(whole.cost),
+    )
     largest_usd = float(held.max()) * float(np.nanmin(timeline.spot.close[span]))
     for contract in contracts:
         if largest_usd < contract.min_notional_usd:
@@ -180,7 +179,33 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         costs_of(settings),
         account_of(settings),
         guard_rules(settings),
-        watch_of(timeline, settings, span),
+        watch,
+    )
+
+
+def watch_of(
+    timeline: Timeline, settings: Settings, contracts: list[Contract], exposure_eth: Floats
+) -> GuardArrays:
+    """What margin and guard need to know at each tick of a timeline.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    settings : Settings
+    contracts : list of Contract
+        One per venue.
+    exposure_eth : float64 (T,)
+    """
+    floor, cap, quiet = event_windows(timeline, settings)
+    leverage, leverage_max = leverage_path(timeline, settings, contracts, exposure_eth)
+    capped = np.minimum(leverage_max, cap)
+    return GuardArrays(
+        leverage=leverage * (capped / leverage_max),
+        leverage_max=capped,
+        event_floor=floor,
+        quiet=quiet,
+        is_open=np.ones(len(floor), dtype=np.bool_),
+        cost=funding_cost(timeline, settings.risk.funding.horizon_h),
     )
 
 

@@ -17,8 +17,9 @@ Integers = NDArray[np.int64]
 DELTA, BASIS, FUNDING, FEES, SLIPPAGE, CAPITAL, LIQUIDATION = range(7)
 TRADED, HELD, TICKS, MARGIN_LOW, SUMS = range(7, 12)
 #: What a run carries from tick to tick, all venues together: ETH won, USD paid in, the band in
-#: force, capital cost and funding so far, and the exposure at the last decision.
-WON, PAID_IN, LO, HI, CHARGED, EARNED, EXPOSED, CARRIED = range(8)
+#: force, capital cost and funding so far, the exposure at the last decision, and whether collateral
+#: takes time by now.
+WON, PAID_IN, LO, HI, CHARGED, EARNED, EXPOSED, WAITS, CARRIED = range(9)
 #: Rows of the book of a run beside those of a decision: cash (USD), coins (ETH), and what is on its
 #: way (USD, or ETH).
 CASH, COINS, COMING, ROWS = range(DECISION_ROWS, DECISION_ROWS + 4)

@@ -28,7 +28,7 @@ from counterpoise.decision.moment import (
     initial_state,
 )
 from counterpoise.decision.step import asked, note, remember, rests, step
-from counterpoise.risk.guard import GuardRules, initial_memory, unbound
+from counterpoise.risk.guard import CHEAPER, LEAST, GuardRules, initial_memory, unbound
 from counterpoise.simulation.arrays import (
     AccountRules,
     CostRules,
@@ -58,6 +58,7 @@ from counterpoise.simulation.books import (
     SUMS,
     TICKS,
     TRADED,
+    WAITS,
     WON,
     Desk,
     Rules,
@@ -325,8 +326,9 @@ def _moment(
     equity = exposure_eth[t] * spot + pnl
     flow = 1.0
     arrived = exposure_eth[t] - carried[EXPOSED]
-    if arrived != 0.0 and equity - arrived * spot > 0.0:
-        flow = equity / (equity - arrived * spot)
+    if arrived != 0.0 and np.isfinite(arrived):
+        before = equity - arrived * spot
+        flow = equity / before if before > 0.0 else 0.0
     return Moment(
         float(t),
         0.0,
@@ -342,18 +344,20 @@ def _moment(
         watch.leverage[t],
         watch.leverage_max[t],
         available,
+        carried[WAITS] > 0.0,
     )
 
 
 @njit_in_place
 def _rested(t: int, moment: Moment, intent: IntentArrays, rules: Rules, desk: Desk) -> None:
     """Keep the band and the numbers of a decision that rested."""
-    ratio = desk.book[SHORT, 0] / moment.exposure_eth
+    bound, ratio = desk.bound, desk.book[SHORT, 0] / moment.exposure_eth
     lo, hi = intent.lo[t], intent.hi[t]
     asks = asked(ratio, lo, hi, intent.to_lo[t], intent.to_hi[t])
-    desk.carried[LO], desk.carried[HI] = note(
-        asks, ratio, lo, hi, moment, rules.guard, desk.bound, desk.chain
-    )
+    note(asks, ratio, ratio, desk.book, moment, rules.guard, bound, desk.chain)
+    if bound[CHEAPER] > 0.0:
+        hi = lo
+    desk.carried[LO], desk.carried[HI] = max(lo, bound[LEAST]), max(hi, bound[LEAST])
 
 
 @njit_in_place
@@ -369,6 +373,9 @@ def _decide(
     """Ask for targets and collateral (step 5); returns the reasons."""
     book, carried, account = desk.book, desk.carried, rules.account
     k = account.coin_value
+    # Before the first decision there was time to send what it needs.
+    waits = account.transfer_ticks > 0 and not np.isnan(carried[EXPOSED])
+    carried[WAITS] = 1.0 if waits else 0.0
     exposed = exposure_eth[t] + carried[WON]
     available = exposed if k > 0.0 else account.budget_usd - carried[PAID_IN]
     usd = 0.0

@@ -1,6 +1,6 @@
 """What happens to the accounts of a run at a tick. Specification: docs/simulation.md.
 
-Transfers arrive, capital costs, shorts are marked or liquidated, funding is paid, targets are traded.
+Transfers arrive, capital costs, shorts are marked or liquidated, funding is paid, targets trade.
 Nothing is decided here. All of it is compiled into the loop of ``kernel``.
 """
 
@@ -30,6 +30,7 @@ from counterpoise.simulation.books import (
     SMALL,
     TICKS,
     TRADED,
+    WAITS,
     WON,
     Desk,
     Rules,
@@ -195,9 +196,15 @@ def execute(t: int, v: int, prices: Prices, intent: IntentArrays, rules: Rules, 
     book, sums, carried = desk.book, desk.sums, desk.carried
     size = abs(book[TARGET, v] - book[SHORT, v])
     move = book[COLLATERAL, v] - book[EQUITY, v] - book[ON_WAY, v]
+    if move < 0.0:
+        # Margin on its way cannot be called back.
+        move = max(move, -max(book[EQUITY, v] - book[COLLATERAL, v], 0.0))
+    elif book[COLLATERAL, v] == 0.0:
+        move = 0.0  # a closing account is settled below
     if abs(move) <= SMALL:
         move = 0.0
-    if size == 0.0 and move == 0.0:
+    closed = book[TARGET, v] == 0.0 and book[COLLATERAL, v] == 0.0
+    if size == 0.0 and move == 0.0 and not closed:
         return
     cost = 0.0
     if size > 0.0:
@@ -222,7 +229,7 @@ def execute(t: int, v: int, prices: Prices, intent: IntentArrays, rules: Rules, 
         carried[WON] -= cost / prices.spot[t]
     else:
         book[CASH, v] -= cost
-    if book[TARGET, v] == 0.0 and book[COLLATERAL, v] == 0.0:
+    if closed:
         # A closed position leaves no account: its cost comes out of what is freed.
         carried[PAID_IN] -= book[CASH, v]
         book[CASH, v] = 0.0
@@ -235,9 +242,7 @@ def _transfer(t: int, v: int, move: float, account: AccountRules, desk: Desk) ->
     book, carried = desk.book, desk.carried
     desk.sums[CAPITAL] -= account.transfer_usd
     carried[CHARGED] += account.transfer_usd
-    if move < 0.0:
-        move = max(move, -max(book[EQUITY, v], 0.0))
-    elif account.transfer_ticks > 0:
+    if move > 0.0 and carried[WAITS] > 0.0:
         slots = desk.transit.shape[0]
         amount = move
         if account.coin_value > 0.0:

@@ -1,18 +1,16 @@
 """Binance: its public archive of daily and monthly files, and REST for what is newer.
 
 Complete months come as one file each, the days after them as daily files, and today from REST. A
-file the archive lacks is asked of REST where that has the same history. How the content is read is
-in ``binance_files``, ``trade_bars`` and ``quote_bars``.
+file the archive lacks is asked of REST where that has the same history. How a span is cut is in
+``binance_units``; how content is read, in ``binance_files``, ``trade_bars`` and ``quote_bars``.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from counterpoise.endpoints import SourceSettings
 from counterpoise.errors import FixConfig, RejectData, RetryLater
@@ -20,109 +18,26 @@ from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.manifest import sha256
 from counterpoise.market.tables import interval_ms
 from counterpoise.sources import binance_files as files
+from counterpoise.sources.binance_units import (
+    INTERVALS,
+    KINDS,
+    VENUE,
+    Market,
+    Where,
+    file_unit,
+    kind_of,
+    units_of,
+    window_unit,
+)
 from counterpoise.sources.contract import SOURCES, Read, RefusedContent, Request, Unit
-from counterpoise.sources.pages import on_one_line
+from counterpoise.sources.pages import moment_ms, on_one_line
 from counterpoise.sources.quote_bars import read_book_ticker
 from counterpoise.sources.trade_bars import read_agg_trades
 from counterpoise.sources.transport import Reply, Transport
-from counterpoise.units import DAY_MS, MINUTE_MS, from_ms, to_ms
+from counterpoise.units import DAY_MS
 
-VENUE = "binance"
-INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
 #: A month that is over for so long and has no file will not get one.
 NEVER_PUBLISHED_MS = 45 * DAY_MS
-#: The archive's readings of a day end with that of the next midnight.
-_METRICS_STEP_MS = 5 * MINUTE_MS
-
-Market = Literal["futures/um", "spot"]
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """Where one kind of data lies and what becomes of it."""
-
-    says: str
-    table: str
-    market: Market
-    archive: str
-    interval: str | None = None
-    monthly: bool = True
-    daily: bool = True
-    rest: str | None = None
-    volumes: bool = True
-
-
-_KINDS = {
-    "klines": _Kind(
-        "bars of the perpetual", "perp_bars", "futures/um", "klines", rest="/fapi/v1/klines"
-    ),
-    "spot": _Kind("bars of spot", "spot_bars", "spot", "klines", rest="/api/v3/klines"),
-    "mark": _Kind(
-        "bars of the mark price",
-        "mark_bars",
-        "futures/um",
-        "markPriceKlines",
-        rest="/fapi/v1/markPriceKlines",
-        volumes=False,
-    ),
-    "premium": _Kind(
-        "bars of the premium index, from which funding is made",
-        "premium_bars",
-        "futures/um",
-        "premiumIndexKlines",
-        rest="/fapi/v1/premiumIndexKlines",
-        volumes=False,
-    ),
-    "funding": _Kind(
-        "settled funding",
-        "funding",
-        "futures/um",
-        "fundingRate",
-        interval="8h",
-        daily=False,
-        rest="/fapi/v1/fundingRate",
-    ),
-    "metrics": _Kind(
-        "open interest and long/short ratios every 5 minutes; up to yesterday",
-        "futures_metrics",
-        "futures/um",
-        "metrics",
-        interval="5m",
-        monthly=False,
-    ),
-    "depth": _Kind(
-        "depth of the book within bands around the mid; up to yesterday",
-        "book_depth",
-        "futures/um",
-        "bookDepth",
-        interval="1m",
-        monthly=False,
-    ),
-    "trades": _Kind(
-        "bars of a second from every trade of the perpetual; up to yesterday",
-        "perp_bars",
-        "futures/um",
-        "aggTrades",
-        interval="1s",
-        monthly=False,
-    ),
-    "spot-trades": _Kind(
-        "bars of a second from every trade of spot; up to yesterday",
-        "spot_bars",
-        "spot",
-        "aggTrades",
-        interval="1s",
-        monthly=False,
-    ),
-    "quotes": _Kind(
-        "last best bid and ask of each second; until the archive stopped in 2024-03",
-        "quote_bars",
-        "futures/um",
-        "bookTicker",
-        interval="1s",
-        monthly=False,
-    ),
-}
 #: Rows a page, and what it costs, by REST path.
 _PAGES = {"/fapi/v1/fundingRate": (1000, 3.0), "/api/v3/klines": (1000, 2.0)}
 _BAR_PAGE = (1500, 10.0)
@@ -132,7 +47,7 @@ _CHECKSUM = re.compile(rb"\s*([0-9a-fA-F]{64})\s+\*?(\S+)\s*")
 class Binance:
     """The source ``binance``; parameters are the settings and, for tests, a transport."""
 
-    kinds: Mapping[str, str] = MappingProxyType({name: kind.says for name, kind in _KINDS.items()})
+    kinds: Mapping[str, str] = MappingProxyType({name: kind.says for name, kind in KINDS.items()})
     default_kinds = ("klines", "spot", "mark", "premium", "funding")
     revises = False
 
@@ -156,15 +71,14 @@ class Binance:
         reply = self._ask("futures/um", "/fapi/v1/time", {}, 1.0)
         what = "the time of Binance"
         told = reply.json(what)
-        try:
-            return int(told["serverTime"])
-        except (KeyError, TypeError, ValueError):
-            raise _other_shape(what, told, "an object with serverTime in ms") from None
+        if not isinstance(told, dict) or "serverTime" not in told:
+            raise _other_shape(what, told, "an object with serverTime in ms")
+        return moment_ms(told["serverTime"], "serverTime", what)
 
     def plan(self, request: Request, now_ms: int) -> list[Unit]:
         """Months, then days, then what is newer than the newest whole day."""
         symbol = request.symbol.upper()
-        kinds = {name: _kind(name) for name in request.kinds}
+        kinds = {name: kind_of(name) for name in request.kinds}
         if request.interval not in INTERVALS:
             raise FixConfig(
                 "interval", request.interval, f"one of {', '.join(INTERVALS)}", "choose one of them"
@@ -177,19 +91,19 @@ class Binance:
         for name, kind in kinds.items():
             key = DatasetKey(kind.table, VENUE, symbol, kind.interval or request.interval)
             first = max(request.first_ms, listed[kind.market])
-            units += _units(name, kind, key, first, min(request.last_ms, now_ms), now_ms)
+            units += units_of(name, kind, key, first, min(request.last_ms, now_ms), now_ms)
         return units
 
     def download(self, unit: Unit) -> bytes | None:
         """Content of a file or of the pages of a window."""
-        where = _Where.of(unit)
+        where = Where.of(unit)
         if where.window:
             return self._pages(unit, where)
         return self._file(unit, where)
 
     def instead(self, unit: Unit) -> list[Unit]:
         """Days of a month without a file, or the same span from REST."""
-        where = _Where.of(unit)
+        where = Where.of(unit)
         kind = where.kind
         if where.window:
             return []
@@ -197,21 +111,21 @@ class Binance:
         fresh = self.now_ms() - unit.last_ms < NEVER_PUBLISHED_MS
         if month and kind.daily and (fresh or kind.rest is None):
             return [
-                _file_unit(where.name, unit.key, day, "%Y-%m-%d", day + DAY_MS)
+                file_unit(where.name, unit.key, day, "%Y-%m-%d", day + DAY_MS)
                 for day in range(unit.first_ms, unit.last_ms, DAY_MS)
             ]
         if kind.rest is None:
             return []
-        return [_window_unit(where.name, unit.key, unit.first_ms, unit.last_ms, final=True)]
+        return [window_unit(where.name, unit.key, unit.first_ms, unit.last_ms, final=True)]
 
     def published(self, unit: Unit) -> str | None:
         """Return the checksum beside an archive file; None for windows."""
-        where = _Where.of(unit)
+        where = Where.of(unit)
         return None if where.window else self._checksum(unit, where)
 
     def read(self, unit: Unit, content: bytes) -> Read:
         """Rows of a file or of pages."""
-        where = _Where.of(unit)
+        where = Where.of(unit)
         kind, step_ms = where.kind, interval_ms(unit.key.interval)
         if where.window:
             if kind.table == "funding":
@@ -240,7 +154,7 @@ class Binance:
         told = reply.json(what)
         try:
             found = {str(one["symbol"]): one.get("onboardDate") for one in told["symbols"]}
-            listed = int(found.get(symbol) or 0)
+            listed = moment_ms(found.get(symbol) or 0, f"onboardDate of {symbol}", what)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _other_shape(what, told, "an object with symbols and when each began") from None
         if symbol not in found:
@@ -255,7 +169,7 @@ class Binance:
             return reply
         raise _refusal(reply, f"{base}{path}", str(params.get("symbol", "")))
 
-    def _pages(self, unit: Unit, where: "_Where") -> bytes:
+    def _pages(self, unit: Unit, where: Where) -> bytes:
         """Every page of a window, one a line."""
         kind = where.kind
         assert kind.rest is not None
@@ -294,14 +208,16 @@ class Binance:
             begin = following
         return b"\n".join(lines)
 
-    def _file(self, unit: Unit, where: "_Where") -> bytes | None:
+    def _file(self, unit: Unit, where: Where) -> bytes | None:
         """An archive file that has the checksum published beside it."""
-        published = self._checksum(unit, where)
-        if published is None:
-            return None
+        published: str | None = ""
         found = ""
         content = b""
         for _ in range(2):
+            # Asked again beside the file: between the two it may have been published anew.
+            published = self._checksum(unit, where)
+            if published is None:
+                return None
             reply = self._archive.get(self._url(unit, where))
             if reply.status == 404:
                 return None
@@ -319,7 +235,7 @@ class Binance:
             "run again later: the archive may be publishing it anew",
         )
 
-    def _checksum(self, unit: Unit, where: "_Where") -> str | None:
+    def _checksum(self, unit: Unit, where: Where) -> str | None:
         url = f"{self._url(unit, where)}.CHECKSUM"
         reply = self._archive.get(url)
         if reply.status == 404:
@@ -334,7 +250,7 @@ class Binance:
             raise RejectData(f"{unit.name}.CHECKSUM", "first line", shown, expected, "run again")
         return match[1].decode().lower()
 
-    def _url(self, unit: Unit, where: "_Where") -> str:
+    def _url(self, unit: Unit, where: Where) -> str:
         kind, symbol = where.kind, unit.key.symbol
         period = "monthly" if len(where.date) == len("2024-05") else "daily"
         bars = kind.interval is None
@@ -344,83 +260,6 @@ class Binance:
             f"{self._archive_url}/data/{kind.market}/{period}/{kind.archive}/{folder}/"
             f"{symbol}-{what}-{where.date}.zip"
         )
-
-
-@dataclass(frozen=True)
-class _Where:
-    """What the name of a unit says: its kind, and the date of its file or that it is a window."""
-
-    name: str
-    kind: _Kind
-    date: str
-    window: bool
-
-    @classmethod
-    def of(cls, unit: Unit) -> "_Where":
-        _, name, _, _, date = unit.name.split("/")
-        return cls(name, _kind(name), date, window=date.startswith("rest-"))
-
-
-def _kind(name: str) -> _Kind:
-    if name not in _KINDS:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "choose some of them"
-        raise FixConfig("kinds", name, f"some of {', '.join(_KINDS)}", hint)
-    return _KINDS[name]
-
-
-def _unit_name(name: str, key: DatasetKey, date: str) -> str:
-    return f"{VENUE}/{name}/{key.symbol}/{key.interval}/{date}"
-
-
-def _file_unit(name: str, key: DatasetKey, first_ms: int, form: str, last_ms: int) -> Unit:
-    date = from_ms(first_ms).strftime(form)
-    more = _METRICS_STEP_MS if key.table == "futures_metrics" else 0
-    unit_name = _unit_name(name, key, date)
-    return Unit(unit_name, key, first_ms, last_ms + more, final=True, checksum=True)
-
-
-def _window_unit(name: str, key: DatasetKey, first_ms: int, last_ms: int, *, final: bool) -> Unit:
-    def text(ms: int) -> str:
-        return from_ms(ms).strftime("%Y%m%dT%H%M%S")
-
-    date = f"rest-{text(first_ms)}-{text(last_ms)}"
-    return Unit(_unit_name(name, key, date), key, first_ms, last_ms, final=final)
-
-
-def _month_after(first_ms: int) -> int:
-    first = from_ms(first_ms)
-    year, month = divmod(first.year * 12 + first.month, 12)
-    return to_ms(datetime(year, month + 1, 1, tzinfo=UTC))
-
-
-def _units(
-    name: str, kind: _Kind, key: DatasetKey, first_ms: int, last_ms: int, now_ms: int
-) -> Iterator[Unit]:
-    """Units of one kind: whole months, whole days, and a window up to the last complete bar."""
-    today = now_ms // DAY_MS * DAY_MS
-    at = first_ms // DAY_MS * DAY_MS
-    if not kind.daily:
-        at = to_ms(from_ms(at).replace(day=1))
-    while at < min(last_ms, today):
-        month = to_ms(from_ms(at).replace(day=1))
-        after = _month_after(month)
-        # A month's file is worth its size where most of the month is wanted.
-        whole = at == month and (after <= last_ms or not kind.daily) and after <= today
-        if kind.monthly and whole:
-            yield _file_unit(name, key, month, "%Y-%m", after)
-            at = after
-        elif kind.daily:
-            yield _file_unit(name, key, at, "%Y-%m-%d", at + DAY_MS)
-            at += DAY_MS
-        else:
-            break
-    if kind.rest is None or at >= last_ms:
-        return
-    step = MINUTE_MS if kind.table == "funding" else interval_ms(key.interval)
-    complete = last_ms // step * step
-    if complete > at:
-        yield _window_unit(name, key, at, complete, final=False)
 
 
 def _row_ms(row: Any, name: str) -> int:

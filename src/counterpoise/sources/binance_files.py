@@ -267,7 +267,9 @@ def _once_in_order(table: pl.DataFrame, key: list[str]) -> Read:
     notes = []
     once = table.unique(maintain_order=True)
     if once.height < table.height:
-        notes.append(f"{table.height - once.height} repeated rows left out, as the source has them")
+        repeated = table.height - once.height
+        rows = "1 repeated row" if repeated == 1 else f"{repeated} repeated rows"
+        notes.append(f"{rows} left out, as the source has them")
     ordered = once.sort(key, maintain_order=True)
     moved = int((ordered["ts"] != once["ts"]).sum())
     if moved:

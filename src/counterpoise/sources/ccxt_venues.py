@@ -29,8 +29,8 @@ from counterpoise.sources.pages import AGAIN, moment_ms, settlement_times, windo
 from counterpoise.sources.transport import FIRST_WAIT_S, LONGEST_WAIT_S, Budget
 from counterpoise.units import DAY_MS, HOUR_MS, stamp
 
-#: What older rows are not revised after.
-SETTLED_AFTER_MS = HOUR_MS
+#: A venue may be down or late for hours: what is older does not change any more.
+SETTLED_AFTER_MS = DAY_MS
 #: What ccxt stumbles over when a reply is not what it expects.
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 

@@ -44,8 +44,8 @@ RESOLUTIONS = {
 }
 #: Most rows the indexer gives at once.
 LIMIT = 1000
-#: The indexer may lag behind its chain: what is older does not change any more.
-SETTLED_AFTER_MS = HOUR_MS
+#: The indexer may halt or lag behind its chain for hours: what is older does not change any more.
+SETTLED_AFTER_MS = DAY_MS
 
 _CANDLE = {
     "open": "open",

@@ -1,26 +1,31 @@
 """An Ethereum node over JSON-RPC: base fee and gas by hour, and blocks; its beacon node beside it.
 
 Only blocks the chain has finalised are read, so that no reorganisation changes what was stored. The
-validators come from ``beacon``, the other half of a node.
+validators come from ``beacon``, the other half of a node. How its answers are read is in
+``ethereum_rows``.
 """
 
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
-import polars as pl
-
 from counterpoise.endpoints import SourceSettings
 from counterpoise.errors import FixConfig, NotEnoughData, RejectData, RetryLater
 from counterpoise.market.layouts import BLOCKS, GAS, VALIDATORS
 from counterpoise.sources.beacon import Beacon
 from counterpoise.sources.contract import SOURCES, Read, Request, Unit
-from counterpoise.sources.pages import AGAIN, documents, rows_of, windows
+from counterpoise.sources.ethereum_rows import (
+    block_of,
+    quantity,
+    read_blocks,
+    read_hours,
+    time_of,
+)
+from counterpoise.sources.pages import AGAIN, documents, field_of, windows
 from counterpoise.sources.transport import Transport
-from counterpoise.units import DAY_MS, HOUR_MS, stamp
+from counterpoise.units import DAY_MS, HOUR_MS
 
 #: Percentiles of the priority fees that are asked for.
 PERCENTILES = (10, 50, 90)
@@ -30,7 +35,6 @@ MOST_FEES, MOST_BATCH = 1024, 100
 FINAL_DEPTH = 64
 #: Length of the windows: some 7,200 and 1,800 blocks.
 _LENGTH = {"gas": DAY_MS, "blocks": 6 * HOUR_MS, "validators": DAY_MS}
-_BLOCK = ("number", "hash", "parentHash", "timestamp", "gasUsed", "gasLimit")
 #: What nodes say of history they have thrown away.
 _PRUNED = ("pruned", "missing trie node", "not available", "history has been")
 _LIMITED = -32005
@@ -113,11 +117,11 @@ class Ethereum:
             assert self._beacon is not None
             return self._beacon.read(unit, content)
         if unit.key == GAS:
-            return _read_hours(documents(content, unit.name), unit.name)
-        return _read_blocks(documents(content, unit.name), unit.name)
+            return read_hours(documents(content, unit.name), unit.name)
+        return read_blocks(documents(content, unit.name), unit.name)
 
     def _refuse_other_chain(self) -> None:
-        chain = int(self._call("eth_chainId", []), 16)
+        chain = quantity(self._call("eth_chainId", []), "result", "eth_chainId")
         if chain != self._chain:
             raise FixConfig(
                 "sources.ethereum.rpc_url",
@@ -138,10 +142,11 @@ class Ethereum:
         except RejectData:
             block = None
         if not block:
-            head = int(self._call("eth_blockNumber", []), 16)
+            head = quantity(self._call("eth_blockNumber", []), "result", "eth_blockNumber")
             number = max(head - FINAL_DEPTH, 0)
             return number, self._time(number)
-        number, at = int(block["number"], 16), int(block["timestamp"], 16)
+        number = quantity(field_of(block, "number", "the final block"), "number", "the final block")
+        at = time_of(block, "the final block")
         with self._lock:
             self._seen[number] = at
         return number, at
@@ -153,7 +158,7 @@ class Ethereum:
         block = self._call("eth_getBlockByNumber", [hex(number), False])
         if not block:
             raise _PrunedAway(f"block {number}")
-        at = int(block["timestamp"], 16)
+        at = time_of(block, f"block {number}")
         with self._lock:
             self._seen[number] = at
         return at
@@ -194,7 +199,8 @@ class Ethereum:
                 count = min(MOST_FEES, end - first)
                 newest = hex(first + count - 1)
                 found = self._call("eth_feeHistory", [hex(count), newest, list(PERCENTILES)])
-                if int(found["oldestBlock"], 16) != first:
+                oldest = field_of(found, "oldestBlock", unit.name)
+                if quantity(oldest, f"oldestBlock from {first} on", unit.name) != first:
                     raise _PrunedAway(f"the fees of block {first}")
                 fees.append(found)
             yield {"hour": hour, "first": begin, "blocks": end - begin, "fees": fees}
@@ -210,9 +216,7 @@ class Ethereum:
             for number, block in zip(numbers, self._batch(calls), strict=True):
                 if not block:
                     raise _PrunedAway(f"block {number}")
-                kept = {name: block[name] for name in _BLOCK}
-                kept["baseFeePerGas"] = block.get("baseFeePerGas")
-                page.append(kept | {"transactions": len(block["transactions"])})
+                page.append(block_of(block, number, unit.name))
             yield page
 
     def _call(self, method: str, params: list[Any]) -> Any:
@@ -228,9 +232,11 @@ class Ethereum:
         replies = self._post(bodies, len(calls))
         if not isinstance(replies, list):
             return [self._call(method, params) for method, params in calls]
-        by_id = {one.get("id"): one for one in replies if isinstance(one, dict)}
+        by_id = {str(one.get("id")): one for one in replies if isinstance(one, dict)}
         return [
-            self._result(by_id[number], method) if number in by_id else self._call(method, params)
+            self._result(by_id[str(number)], method)
+            if str(number) in by_id
+            else self._call(method, params)
             for number, (method, params) in enumerate(calls)
         ]
 
@@ -280,79 +286,6 @@ def _unset(key: str, example: str) -> FixConfig:
         f"the address of a node, such as {example}",
         f"set it in the settings or in {variable}",
     )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _read_hours(pages: Iterator[Any], name: str) -> Read:
-    rows: list[dict[str, Any]] = []
-    without = 0
-    for page in pages:
-        base: list[int] = []
-        used: list[float] = []
-        tips: list[list[int]] = []
-        for found in rows_of(page, "fees", ["baseFeePerGas", "gasUsedRatio"], name):
-            count = len(found["gasUsedRatio"])
-            # The last base fee is that of the block after the answer's own.
-            base += [int(fee, 16) for fee in found["baseFeePerGas"][:count]]
-            used += [float(ratio) for ratio in found["gasUsedRatio"]]
-            rewards = found.get("reward") or []
-            tips += [[int(tip, 16) for tip in row] for row in rewards]
-        if len(base) != page["blocks"] or len(used) != page["blocks"]:
-            shown = f"{len(base)} base fees"
-            raise RejectData(name, f"hour {stamp(page['hour'])}", shown, page["blocks"], AGAIN)
-        if not base:
-            continue
-        if not any(base):
-            without += 1
-            continue
-        busy = [tip for tip, share in zip(tips, used, strict=False) if share > 0 and len(tip) == 3]
-        ten, fifty, ninety = (_mean([tip[place] for tip in busy]) for place in range(3))
-        rows.append(
-            {
-                "ts": page["hour"],
-                "base_fee_first_wei": float(base[0]),
-                "base_fee_mean_wei": sum(base) / len(base),
-                "base_fee_max_wei": float(max(base)),
-                "base_fee_last_wei": float(base[-1]),
-                "gas_used_ratio": sum(used) / len(used),
-                "priority_fee_p10_wei": ten,
-                "priority_fee_p50_wei": fifty,
-                "priority_fee_p90_wei": ninety,
-                "blocks": len(base),
-            }
-        )
-    notes = (f"{without} hours before London have no base fee and no row",) if without else ()
-    return Read(pl.DataFrame(rows, infer_schema_length=None), notes)
-
-
-def _read_blocks(pages: Iterator[Any], name: str) -> Read:
-    blocks = [block for page in pages for block in rows_of(page, "", _BLOCK, name)]
-    for before, after in itertools.pairwise(blocks):
-        place = f"block {int(after['number'], 16)}"
-        if int(after["number"], 16) != int(before["number"], 16) + 1:
-            expected = f"block {int(before['number'], 16) + 1}"
-            raise RejectData(name, place, after["number"], expected, AGAIN)
-        if after["parentHash"] != before["hash"]:
-            raise RejectData(name, place, after["parentHash"], f"parent {before['hash']}", AGAIN)
-        if int(after["timestamp"], 16) <= int(before["timestamp"], 16):
-            expected = f"a time after {int(before['timestamp'], 16)}"
-            raise RejectData(name, place, int(after["timestamp"], 16), expected, AGAIN)
-
-    def number(block: dict[str, Any], field: str) -> int | None:
-        return None if block.get(field) is None else int(block[field], 16)
-
-    table = {
-        "ts": [int(block["timestamp"], 16) * 1000 for block in blocks],
-        "number": [number(block, "number") for block in blocks],
-        "gas_used": [number(block, "gasUsed") for block in blocks],
-        "gas_limit": [number(block, "gasLimit") for block in blocks],
-        "base_fee_wei": [number(block, "baseFeePerGas") for block in blocks],
-        "tx_count": [block["transactions"] for block in blocks],
-    }
-    return Read(pl.DataFrame(table, schema=dict.fromkeys(table, pl.Int64)))
 
 
 _make: Callable[[SourceSettings], Ethereum] = Ethereum

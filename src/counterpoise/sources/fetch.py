@@ -7,8 +7,8 @@ the others go on. What a source is, ``contract`` says; how its bytes become rows
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from time import time
+from dataclasses import dataclass
+from time import sleep, time
 
 import polars as pl
 
@@ -19,86 +19,30 @@ from counterpoise.market.manifest import sha256
 from counterpoise.market.schemas import SPECS
 from counterpoise.market.tables import CLOCK_SLACK_MS, validate
 from counterpoise.sources.contract import RefusedContent, Request, Source, Unit
-from counterpoise.sources.spool import Spool, Taken, load_ledger, save_ledger
+from counterpoise.sources.fetch_report import Brought, FetchReport, Later, Missing, Refused
+from counterpoise.sources.spool import (
+    Left,
+    Spool,
+    Taken,
+    load_ledger,
+    load_left,
+    save_ledger,
+    save_left,
+)
+from counterpoise.units import DAY_MS
 
 #: Rows that are held before they are committed.
 BATCH_ROWS = 3_000_000
 #: Units in a row that a service must fail before the rest is left for another time.
 GIVE_UP_AFTER = 3
+#: A file the source lacks so long after its span will not be published any more.
+PUBLISHED_WITHIN_MS = 45 * DAY_MS
+
+#: Waits for another process that writes into the lake, such as an import, before it is told.
+LAKE_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 #: Called with (units done, units in all, name).
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A span the source has nothing for."""
-
-    key: DatasetKey
-    first_ms: int
-    last_ms: int
-    unit: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A unit that was set aside: where its bytes are, and why."""
-
-    unit: str
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Later:
-    """A unit that has to be tried again, and why."""
-
-    unit: str
-    reason: str
-
-
-@dataclass
-class Brought:
-    """What a fetch did to one dataset."""
-
-    key: DatasetKey
-    units: int = 0
-    bytes: int = 0
-    rows_new: int = 0
-    rows_merged: int = 0
-    rows_unchanged: int = 0
-    rows_revised: int = 0
-    first_ms: int | None = None
-    last_ms: int | None = None
-
-
-@dataclass
-class FetchReport:
-    """What a fetch did.
-
-    Attributes
-    ----------
-    source : str
-    now_ms : int
-        The present by the source's clock.
-    skew_ms : int
-        How far this machine's clock is ahead of it.
-    datasets : list of Brought
-    known : int
-        Units the ledger had, which were not asked for again.
-    missing, refused, later : list
-    notes : list of str
-    """
-
-    source: str
-    now_ms: int
-    skew_ms: int
-    datasets: list[Brought] = field(default_factory=list)
-    known: int = 0
-    missing: list[Missing] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    later: list[Later] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -185,6 +129,7 @@ def fetch(
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         run.commit()
+        run.forget_beginnings()
     return report
 
 
@@ -202,6 +147,7 @@ class _Run:
     ) -> None:
         self.lake, self.source, self.spool, self.report = lake, source, spool, report
         self.ledger, self.replace = ledger, replace
+        self.left = load_left(lake.path)
         self._held: list[_Ready] = []
         self._rows = 0
         self._brought: dict[DatasetKey, Brought] = {}
@@ -215,7 +161,11 @@ class _Run:
                 wanted.append(unit)
                 continue
             if verify and taken.sha256 is not None:
-                published = self.source.published(unit)
+                try:
+                    published = self.source.published(unit)
+                except RejectData as bad:
+                    self.report.notes.append(f"what was published anew is unknown: {bad}")
+                    published = None
                 if published is not None and published != taken.sha256:
                     self.report.notes.append(f"{unit.name} was published anew; fetched again")
                     self.spool.drop(unit)
@@ -223,8 +173,31 @@ class _Run:
                     continue
             # A run that was killed right after it wrote the ledger left its download behind.
             self.spool.drop(unit)
+            self._settle(unit)
             self.report.known += 1
         return wanted
+
+    def _leave(self, units: Sequence[Unit]) -> None:
+        """Note units that were not had; before anything later than them is stored."""
+        # A window that is not final is at the end, where the next fetch begins anyway.
+        wanted = {unit.name: Left.of(unit) for unit in units if unit.final}
+        if not wanted.items() <= self.left.items():
+            self.left |= wanted
+            save_left(self.lake.path, self.left)
+
+    def _settle(self, unit: Unit) -> None:
+        """Forget what was left of a unit's span: it was had after all, or never will be."""
+        rest = {name: one for name, one in self.left.items() if not one.within(unit)}
+        if len(rest) < len(self.left):
+            self.left = rest
+            save_left(self.lake.path, rest)
+
+    def forget_beginnings(self) -> None:
+        """Forget what was left of datasets without a row: whoever asks begins at the beginning."""
+        held = self.lake.datasets()
+        rest = {name: one for name, one in self.left.items() if one.key in held}
+        if len(rest) < len(self.left):
+            save_left(self.lake.path, rest)
 
     def ready(
         self, units: Sequence[Unit], pool: ThreadPoolExecutor, ahead: int
@@ -240,6 +213,7 @@ class _Run:
             if not under_way:
                 reason = "not asked for: the source did not answer before"
                 self.report.later += [Later(unit.name, reason) for unit in waiting]
+                self._leave(waiting)
                 return
             unit, future = under_way.popleft()
             done += 1
@@ -251,6 +225,7 @@ class _Run:
             except RetryLater as busy:
                 failed += 1
                 self.report.later.append(Later(unit.name, str(busy)))
+                self._leave([unit])
             except RejectData as bad:
                 failed = 0
                 if isinstance(bad, RefusedContent):
@@ -261,10 +236,15 @@ class _Run:
                     waiting.appendleft(other)
                 total += len(others)
                 if found is None and not others:
-                    self.report.missing.append(
-                        Missing(unit.key, unit.first_ms, unit.last_ms, unit.name)
-                    )
+                    self._miss(unit)
             yield done, max(total, done), found
+
+    def _miss(self, unit: Unit) -> None:
+        self.report.missing.append(Missing(unit.key, unit.first_ms, unit.last_ms, unit.name))
+        if self.report.now_ms - unit.last_ms < PUBLISHED_WITHIN_MS:
+            self._leave([unit])
+        else:
+            self._settle(unit)
 
     def _bring(self, unit: Unit) -> _Ready | None:
         """Download, keep, read and validate one unit; runs beside others."""
@@ -316,8 +296,7 @@ class _Run:
                 brought.rows_revised += revised
             try:
                 if table.height:
-                    written = self.lake.write({key: table}, replace=self.replace)
-                    _count(brought, written.files[0])
+                    _count(brought, self._stored(key, table))
             except RejectData as contradiction:
                 if alone:
                     self._refuse(units[0].unit, str(contradiction))
@@ -332,9 +311,19 @@ class _Run:
         if any(one.unit.final for one in units):
             save_ledger(self.lake.path, self.ledger)
         for one in units:
+            self._settle(one.unit)
             self.spool.drop(one.unit)
             self.spool.release(one.unit)
         return True
+
+    def _stored(self, key: DatasetKey, table: pl.DataFrame) -> FileReport:
+        """Write into the lake, after whoever else writes just now."""
+        for wait_s in LAKE_WAITS_S:
+            try:
+                return self.lake.write({key: table}, replace=self.replace).files[0]
+            except RetryLater:
+                sleep(wait_s)
+        return self.lake.write({key: table}, replace=self.replace).files[0]
 
     def _without_revisions(self, key: DatasetKey, table: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Rows that do not contradict stored ones: what was known first stays."""
@@ -356,6 +345,7 @@ class _Run:
         content = self.spool.get(unit) if self.spool.has(unit) else b""
         path = self.spool.quarantine(unit, content, reason)
         self.report.refused.append(Refused(unit.name, str(path), reason))
+        self._leave([unit])
 
 
 def _refuse_outside(table: pl.DataFrame, unit: Unit) -> None:

@@ -2,24 +2,27 @@
 
 A download is kept until its rows are in the lake, so that a run that was killed begins where it
 stopped. The ledger says which units the lake has and from which bytes; it is no part of the tables,
-and without it everything is fetched again and found to be there.
+and without it everything is fetched again and found to be there. What was left out before newer
+rows is noted, so that an update, which begins at the newest row, goes back for it.
 """
 
 import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from counterpoise.errors import RejectData, RetryLater
+from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.manifest import unusable, write_durably
 from counterpoise.sources.contract import Unit
 
 LEDGER = "fetched.json"
+LEFT = "unfetched.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=:+-]*(/[A-Za-z0-9_][A-Za-z0-9_.,=:+-]*)*")
 
 
@@ -36,6 +39,33 @@ class Taken:
 
     sha256: str | None
     rows: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """Span of a dataset that a fetch asked for and did not get.
+
+    Attributes
+    ----------
+    key : DatasetKey
+    first_ms, last_ms : int
+        Half open.
+    """
+
+    key: DatasetKey
+    first_ms: int
+    last_ms: int
+
+    @classmethod
+    def of(cls, unit: Unit) -> "Left":
+        """Return the span of a unit."""
+        return cls(unit.key, unit.first_ms, unit.last_ms)
+
+    def within(self, unit: Unit) -> bool:
+        """Whether a unit holds all of it."""
+        return (
+            self.key == unit.key and unit.first_ms <= self.first_ms and self.last_ms <= unit.last_ms
+        )
 
 
 class Spool:
@@ -162,20 +192,31 @@ def load_ledger(lake: Path) -> dict[str, Taken]:
     RejectData
         When the ledger is damaged.
     """
-    path = lake / LEDGER
+    again = "remove the file: everything is then fetched again and compared with the lake"
+    return _entries(lake / LEDGER, _taken, again)
+
+
+def load_left(lake: Path) -> dict[str, Left]:
+    """Units that earlier fetches did not get, by name.
+
+    Raises
+    ------
+    RejectData
+        When the file is damaged.
+    """
+    again = "remove the file, and fetch the whole history once: what is there is not asked for"
+    return _entries(lake / LEFT, _left, again)
+
+
+def _entries[T](path: Path, made: Callable[[Any], T], again: str) -> dict[str, T]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return {name: _taken(entry) for name, entry in raw["units"].items()}
+        return {name: made(entry) for name, entry in raw["units"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
-        raise RejectData(
-            str(path),
-            "whole file",
-            str(broken)[:80],
-            "the ledger that the last fetch wrote",
-            "remove the file: everything is then fetched again and compared with the lake",
-        ) from None
+        what, expected = str(broken)[:80], "what the last fetch wrote"
+        raise RejectData(str(path), "whole file", what, expected, again) from None
 
 
 def _taken(entry: dict[str, Any]) -> Taken:
@@ -185,7 +226,27 @@ def _taken(entry: dict[str, Any]) -> Taken:
     return taken
 
 
+def _left(entry: dict[str, Any]) -> Left:
+    key = DatasetKey(**entry.pop("key"))
+    left = Left(key, **entry)
+    if type(left.first_ms) is not int or type(left.last_ms) is not int:
+        raise ValueError(f"an entry {entry}")
+    return left
+
+
 def save_ledger(lake: Path, units: Mapping[str, Taken]) -> None:
     """Replace the ledger; its bytes depend on what was taken and not on when."""
+    _save(lake / LEDGER, units)
+
+
+def save_left(lake: Path, units: Mapping[str, Left]) -> None:
+    """Replace the note of what was not had; no file where that is nothing."""
+    if units:
+        _save(lake / LEFT, units)
+    else:
+        (lake / LEFT).unlink(missing_ok=True)
+
+
+def _save(path: Path, units: Mapping[str, Taken] | Mapping[str, Left]) -> None:
     raw = {"units": {name: asdict(units[name]) for name in sorted(units)}}
-    write_durably(lake / LEDGER, (json.dumps(raw, indent=0) + "\n").encode())
+    write_durably(path, (json.dumps(raw, indent=0) + "\n").encode())

@@ -15,8 +15,10 @@ from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import EVENTS, MACRO
 from counterpoise.market.releases import RELEASES
 from counterpoise.sources.contract import SOURCES, Request, Source
-from counterpoise.sources.fetch import FetchReport, fetch
+from counterpoise.sources.fetch import fetch
+from counterpoise.sources.fetch_report import FetchReport
 from counterpoise.sources.needs import INTERVAL, Feed, feeds
+from counterpoise.sources.spool import load_left
 from counterpoise.units import DAY_MS, stamp
 
 #: Called with (what is fetched, units done, units in all).
@@ -39,6 +41,8 @@ class Freshness:
         Why it is not fresh, or what is worth knowing; else empty.
     refused : bool
         Something of it was set aside.
+    later : bool
+        Something of it did not come, be it older than the newest row, and is asked for next time.
     """
 
     feed: Feed
@@ -47,12 +51,20 @@ class Freshness:
     rows_new: int
     reason: str
     refused: bool
+    later: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was asked for came."""
+        return not (self.refused or self.later)
 
 
 def update(
     settings: Settings, first_ms: int, now_ms: int, progress: Progress | None = None
 ) -> list[Freshness]:
     """Fetch what is newer than the lake's newest row of each feed, one feed after the other.
+
+    What an earlier fetch did not get is asked for again, however old it is.
 
     Parameters
     ----------
@@ -101,6 +113,8 @@ def _fetch(
         newest = max(file.last_ms for file in held.files)
         # A series of the macro table may be months behind another one.
         first_ms = max(first_ms, newest - 400 * DAY_MS) if feed.key == MACRO else newest
+        left = [one.first_ms for one in load_left(lake.path).values() if one.key == feed.key]
+        first_ms = min([first_ms, *left])
     told = None
     if progress is not None:
         call = progress
@@ -127,24 +141,36 @@ def _standing(
         told = [one.reason for one in report.refused] + [one.reason for one in report.later]
         reason = told[0] + (f" (and {len(told) - 1} more)" if len(told) > 1 else "") if told else ""
     rows_new = sum(one.rows_new for one in report.datasets) if report else 0
-    newest = _newest_ms(lake, feed)
+    refused, later = bool(report and report.refused), bool(report and report.later)
+    newest = _newest_ms(lake, feed, now_ms)
     if newest is None:
-        return Freshness(feed, False, None, rows_new, reason or "nothing was ever fetched", False)
+        reason = reason or "nothing was ever fetched"
+        return Freshness(feed, False, None, rows_new, reason, refused, later)
     fresh = feed.key == EVENTS or now_ms - newest <= feed.fresh_ms
     if feed.key == MACRO and (late := _late_series(lake, now_ms)):
         fresh, reason = False, reason or f"no newer release of {', '.join(late)}"
     if not fresh and not reason:
         reason = f"the source has nothing after {stamp(newest)}"
-    return Freshness(feed, fresh, newest, rows_new, reason, bool(report and report.refused))
+    if fresh and not reason and report is not None and report.missing:
+        one = report.missing[0]
+        reason = f"the source has nothing from {stamp(one.first_ms)} to {stamp(one.last_ms)}"
+    return Freshness(feed, fresh, newest, rows_new, reason, refused, later)
 
 
-def _newest_ms(lake: Lake, feed: Feed) -> int | None:
+def _newest_ms(lake: Lake, feed: Feed, now_ms: int) -> int | None:
+    """When the newest row became known that is known by now."""
     held = lake.datasets().get(feed.key)
     if held is None:
         return None
-    last = max(held.files, key=lambda file: file.last_ms)
-    rows = lake.read_span(feed.key, last.last_ms, last.last_ms + 1)
-    return int(rows["known_at"].dt.epoch("ms").to_numpy().max())
+    if feed.key in (MACRO, EVENTS):
+        # Small tables, in which the newest row is not the one that became known last.
+        rows = lake.read_key(feed.key)
+    else:
+        last = max(held.files, key=lambda file: file.last_ms)
+        rows = lake.read_span(feed.key, last.last_ms, last.last_ms + 1)
+    known = rows["known_at"].dt.epoch("ms").to_numpy()
+    by_now = known[known <= now_ms]
+    return int((by_now if len(by_now) else known).max())
 
 
 def _late_series(lake: Lake, now_ms: int) -> list[str]:
@@ -160,8 +186,9 @@ def _late_series(lake: Lake, now_ms: int) -> list[str]:
 
 
 def exit_code(found: list[Freshness]) -> int:
-    """0 when everything is fresh; else the code of refused data, or of what to try again."""
+    """0 when all is fresh and whole; else the code of refused data, or of what to try again."""
     if any(one.refused for one in found):
         return RejectData.exit_code
     # What no source brings is told, and no reason to try again.
-    return 0 if all(one.fresh for one in found if one.feed.source) else RetryLater.exit_code
+    good = all(one.fresh and not one.later for one in found if one.feed.source)
+    return 0 if good else RetryLater.exit_code

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from counterpoise import __version__
-from counterpoise.decision.moment import Reason
+from counterpoise.decision.moment import CHAIN, Reason
 from counterpoise.errors import FixConfig
 from counterpoise.hedging import RECOMMENDED
 from counterpoise.profiling import stage
@@ -130,9 +130,12 @@ def path_table(path: SimulatedPath, venues: tuple[str, ...]) -> pl.DataFrame:
     for v, venue in enumerate(venues):
         columns[f"short_eth_{venue}"] = path.short_eth[:, v]
         columns[f"collateral_usd_{venue}"] = path.collateral_usd[:, v]
+        columns[f"on_its_way_{venue}"] = path.coming[:, v]
     for c, component in enumerate(COMPONENTS):
         columns[f"{component}_usd"] = path.pnl[:, c]
     columns["pnl_usd"] = path.total
+    for link, name in enumerate(CHAIN):
+        columns[f"chain_{name}"] = path.chain[:, link]
     words = {
         int(flags): "|".join(flag.name or "" for flag in Reason(int(flags)))
         for flags in np.unique(path.reasons)

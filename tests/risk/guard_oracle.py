@@ -1,0 +1,273 @@
+"""The slow guard: "The guard, exactly" of docs/risk.md again, one function per numbered step.
+
+It exists to disagree with the compiled guard when that one is wrong, so it was written from the
+page alone and shares no code with the package. It is not fast and checks no input.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+TOLERANCE = 1e-12  # of a hedge ratio
+NEVER = -math.inf
+
+PORTFOLIO, SPOT, SHORT, SHORT_EQUITY = range(4)
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """The rules; what is off has an infinite distance, limit or step, ``funding_keep`` is 0."""
+
+    drawdown_limit: float = math.inf
+    gap: float = 0.15
+    reserve: float = 0.0
+    rerisk_h: float = math.inf
+    lock_step: float = math.inf
+    lock_keep: float = 0.5
+    # Portfolio, spot, short, short_equity.
+    stop_distance: Sequence[float] = (math.inf,) * 4
+    stop_trailing: Sequence[bool] = (False,) * 4
+    stop_ratio: Sequence[float] = (1.0,) * 4
+    stop_cooldown_h: Sequence[float] = (0.0,) * 4
+    funding_limit: float = math.inf
+    funding_release: float = 1.0
+    funding_keep: float = 0.0
+    switch_gain: float = math.inf
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the guard sees of one moment."""
+
+    now: float  # hours
+    equity: float  # V, USD
+    flow: float  # V after deposits and withdrawals ÷ V without them
+    spot: float  # S, USD
+    mark: float  # M, USD
+    profit: float  # P, of the hedge, USD
+    earned: float  # funding received since the beginning, USD
+    exposure: float  # L, ETH
+    short_held: bool
+    cost: Sequence[float]  # per venue, expected, of notional; NaN = unknown
+    weights: Sequence[float]  # of the intent in force
+    event_floor: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What binds."""
+
+    least: float
+    forced: float  # NaN without an active stop
+    cheaper: bool  # the funding guard takes the hedge to the low edge of the band
+    venue: int | None  # where all of the short has to be
+    kept: float  # USD of equity the floor keeps; −∞ for none
+    # What the reasons are told from.
+    event_leads: bool
+    locked: bool
+    on: bool
+    rearmed: bool
+
+    def band(
+        self, lo: float, hi: float, to_lo: float, to_hi: float
+    ) -> tuple[float, float, float, float]:
+        """The band the intent's (or the fallback's) becomes: lo, hi, to_lo, to_hi."""
+        if not math.isnan(self.forced):
+            ratio = max(self.forced, self.least)
+            return ratio, ratio, ratio, ratio
+        if self.cheaper:
+            hi = to_hi = to_lo = lo
+        return (
+            max(lo, self.least),
+            max(hi, self.least),
+            max(to_lo, self.least),
+            max(to_hi, self.least),
+        )
+
+    def reasons(self, lo: float) -> set[str]:
+        """Names of what it did to a band with this low edge."""
+        reasons = set()
+        if not math.isnan(self.forced):
+            reasons.add("STOP")
+        if self.on:
+            reasons.add("FUNDING_COST")
+        if self.least > lo + TOLERANCE:
+            if self.event_leads:
+                reasons.add("EVENT")
+            else:
+                reasons.add("LOCK" if self.locked else "DRAWDOWN")
+        if self.rearmed:
+            reasons.add("REARMED")
+        return reasons
+
+
+@dataclass
+class GuardOracle:
+    """Rules and memory of one guard (mutable: it is the memory)."""
+
+    rules: GuardRules
+    full: float  # min(max_ratio, 1)
+
+    seen: bool = False
+    peak: float = 0.0  # USD, as the next two
+    base: float = 0.0
+    top: float = 0.0
+    floor: float = 0.0
+    since: float = NEVER
+    rearmed: float = NEVER
+    reference: list[float] = field(default_factory=lambda: [0.0] * 4)
+    until: list[float] = field(default_factory=lambda: [NEVER] * 4)
+    on: bool = False
+    venue: int | None = None
+    earned_top: float = 0.0
+
+    def look(self, at: Look) -> Verdict:
+        """Steps 1 to 5."""
+        self._remember(at)
+        kept, locked = self._raise_floor(at)
+        forced = self._stops(at)
+        cheaper = self._funding(at)
+        return Verdict(
+            least=max(self.floor, at.event_floor),
+            forced=forced,
+            cheaper=cheaper,
+            venue=self.venue,
+            kept=kept,
+            event_leads=at.event_floor > self.floor,
+            locked=locked,
+            on=self.on,
+            rearmed=self.rearmed == at.now,
+        )
+
+    # 1. First look, and deposits.
+    def _remember(self, at: Look) -> None:
+        if not self.seen:
+            self.seen = True
+            self.peak = self.base = self.top = at.equity
+            self.reference = self._watched(at)
+            self.until = [NEVER] * 4
+            self.floor = 0.0
+            self.since = at.now
+            self.earned_top = at.earned
+        elif at.flow != 1:
+            self.peak *= at.flow
+            self.base *= at.flow
+            self.top *= at.flow
+            self.reference[PORTFOLIO] *= at.flow
+
+    # 2. Floor.
+    def _raise_floor(self, at: Look) -> tuple[float, bool]:
+        """Move the floor; answers kept (USD) and whether the profit lock set it."""
+        rules = self.rules
+        new = at.equity >= self.peak
+        self.peak = max(self.peak, at.equity)
+        self.top = max(self.top, at.equity)
+        if math.isinf(rules.drawdown_limit) and math.isinf(rules.lock_step):
+            self.floor = 0.0
+            return -math.inf, False
+
+        kept, locked = self._kept()
+        need = self._need(kept, at.equity)
+        if new or need > self.floor:
+            self.floor = need
+            self.since = at.now
+        elif self.floor > 0 and at.now - self.since >= rules.rerisk_h:
+            self.since = self.rearmed = at.now
+            if need >= self.full - TOLERANCE:
+                # The cushion is used up; a new one begins here.
+                self.peak = self.base = self.top = at.equity
+                kept, locked = self._kept()
+                need = self._need(kept, at.equity)
+            self.floor = need
+        return kept, locked
+
+    def _kept(self) -> tuple[float, bool]:
+        rules = self.rules
+        by_drawdown = by_lock = -math.inf
+        if math.isfinite(rules.drawdown_limit):
+            by_drawdown = (1 - rules.drawdown_limit) * self.peak
+        gained = self.top - self.base
+        if math.isfinite(rules.lock_step) and gained >= rules.lock_step * self.base:
+            by_lock = self.base + rules.lock_keep * gained
+        return max(by_drawdown, by_lock), by_lock > by_drawdown
+
+    def _need(self, kept: float, equity: float) -> float:
+        if kept == -math.inf:
+            return 0.0
+        if equity <= 0:
+            return self.full  # kept / V says nothing any more
+        rules = self.rules
+        cushion = 1 - rules.reserve - kept / equity
+        need = self.full * min(max(1 - cushion / rules.gap, 0.0), 1.0)
+        return self.full if need >= 0.9 * self.full else need
+
+    # 3. Stops.
+    @staticmethod
+    def _watched(at: Look) -> list[float]:
+        return [at.equity, at.spot, at.mark, at.profit]
+
+    def _stops(self, at: Look) -> float:
+        """Largest ratio of the active stops, NaN without one."""
+        active: list[float] = []
+        for k, x in enumerate(self._watched(at)):
+            if math.isinf(self.rules.stop_distance[k]):
+                continue
+            if self._stop_is_active(k, x, at):
+                active.append(self.rules.stop_ratio[k])
+        return max(active, default=math.nan)
+
+    def _stop_is_active(self, k: int, x: float, at: Look) -> bool:
+        distance = self.rules.stop_distance[k]
+        if k in {SHORT, SHORT_EQUITY} and not at.short_held:
+            self.reference[k] = x
+            if at.now >= self.until[k]:
+                self.until[k] = NEVER
+            return False
+        if self.until[k] > NEVER:
+            if at.now < self.until[k]:
+                return True
+            self.reference[k] = x
+            self.until[k] = NEVER
+            return False
+        if self.rules.stop_trailing[k]:
+            better = min if k == SHORT else max
+            self.reference[k] = better(self.reference[k], x)
+        reference = self.reference[k]
+        if k == SHORT:
+            fired = x >= (1 + distance) * reference
+        elif k == SHORT_EQUITY:
+            fired = x <= reference - distance * at.exposure * at.spot
+        else:
+            fired = x <= (1 - distance) * reference
+        if fired:
+            self.until[k] = at.now + self.rules.stop_cooldown_h[k]
+        return fired
+
+    # 4. Funding.
+    def _funding(self, at: Look) -> bool:
+        """Turn the funding guard on and off, choose its venue; answers `cheaper`."""
+        rules = self.rules
+        self.earned_top = max(self.earned_top, at.earned)
+        # A NaN of a venue with a weight makes the sum NaN, as it should.
+        pairs = zip(at.weights, at.cost, strict=True)
+        c = sum(weight * cost for weight, cost in pairs if weight > 0)
+
+        if self.on:
+            limited = math.isfinite(rules.funding_limit)
+            if c <= 0 or (limited and c < rules.funding_release * rules.funding_limit):
+                self.on = False
+                self.venue = None
+                self.earned_top = at.earned
+        elif c > rules.funding_limit or (
+            rules.funding_keep > 0 and c > 0 and at.earned < rules.funding_keep * self.earned_top
+        ):
+            self.on = True
+
+        if self.on and self.venue is None and len(at.cost) > 1:
+            known = [v for v, cost in enumerate(at.cost) if not math.isnan(cost)]
+            if known:
+                cheapest = min(known, key=lambda v: at.cost[v])  # the first of equals
+                if c - at.cost[cheapest] > rules.switch_gain:
+                    self.venue = cheapest
+        paid_less = self.venue is not None and at.cost[self.venue] <= rules.funding_limit
+        return self.on and not paid_less
