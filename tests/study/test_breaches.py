@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoise.config import Settings
+from counterpoise.decision.moment import CHAIN
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Intent, Situation
 from counterpoise.risk.guard import GuardRules
@@ -149,18 +150,17 @@ def test_costs_beyond_the_reserve_are_named() -> None:
     assert one.parts["basis"] == pytest.approx(-0.04 * 0.851**3, abs=1e-6)
 
 
-def test_coins_worth_more_than_equity_break_the_limit_within_the_gap() -> None:
-    """The floor is reckoned on equity; after a short that lost, coins are worth more."""
+def test_coins_worth_more_than_equity_do_not_break_the_limit_within_the_gap() -> None:
+    """After a short that lost, the coins are worth twice the equity, and so is their fall."""
     rises = [0.1] * 8
     where = market([*rises, 0.0, -0.14])
     target = np.zeros(where.last)
     target[: len(rises) + 2] = 1.0
-    (one,) = found(where, "drawdown_10", target)
-    assert one.cause == "outgrown"
-    assert one.step.floor == pytest.approx(one.step.needed)
-    assert one.step.ratio == pytest.approx(one.step.floor, abs=1e-5)
-    assert one.step.coins_usd > 1.9 * one.step.equity_usd
-    assert one.step.fall < RULES["drawdown_10"].gap
+    path = run(where, RULES["drawdown_10"], target)
+    before = len(rises) + 2
+    assert path.spot[before] > 2.0 * path.chain[before, CHAIN.index("guarded_usd")] / 1_000.0
+    assert path.ratio[before] < 0.9
+    assert not could_breach(path)
 
 
 def test_parts_add_up_to_what_equity_lost() -> None:
@@ -183,16 +183,18 @@ def test_each_cushion_is_looked_at_for_itself() -> None:
 @given(
     equity=st.floats(1.0, 1e9),
     share=st.floats(0.5, 1.0),
+    worth=st.floats(0.3, 3.0),
     gap=st.floats(0.05, 0.5),
     reserve=st.floats(0.0, 0.05),
 )
 def test_what_is_needed_survives_the_gap(
-    equity: float, share: float, gap: float, reserve: float
+    equity: float, share: float, worth: float, gap: float, reserve: float
 ) -> None:
     rules = RULES["drawdown_10"]._replace(gap=gap, reserve=reserve)
-    ratio = needed(rules, equity, share * equity, 1.0)
+    coins = equity * worth
+    ratio = needed(rules, equity, share * equity, coins, 1.0)
     assert 0.0 <= ratio <= 1.0
-    left = equity * (1.0 - (1.0 - ratio) * gap - reserve)
+    left = equity * (1.0 - reserve) - (1.0 - ratio) * gap * coins
     assert left >= share * equity * (1.0 - 1e-9) or ratio == 1.0
 
 

@@ -210,11 +210,7 @@ def test_funding_at_the_cap_costs_nine_settlements(calm: Calm) -> None:
 
 def test_a_venue_that_is_down_delays_orders(calm: Calm) -> None:
     # Without the wait for margin, so that only the venue delays.
-    quick = replace(
-        calm.where,
-        limits=calm.where.limits._replace(waits=False),
-        account=calm.where.account._replace(transfer_ticks=0),
-    )
+    quick = replace(calm.where, account=calm.where.account._replace(transfer_ticks=0))
     where = SHOCK["venue_down"].change(replace(calm, where=quick))
     closed = np.flatnonzero(~where.watch.is_open)
     assert list(closed) == list(range(calm.at + 9, calm.at + 15))

@@ -182,8 +182,8 @@ def _print_proof(found: dict[str, Any]) -> None:
         "jumps"
     )
     typer.echo(
-        f"{'':<16}{'':<10}{'paths':>7}{'broken':>7}{'gap':>6}{'late':>5}{'grown':>6}"
-        f"{'costs':>6}{'?':>3}{'worst':>6}{'not gap':>8}"
+        f"{'':<16}{'':<10}{'paths':>7}{'broken':>7}{'gap':>6}{'late':>6}"
+        f"{'costs':>6}{'?':>4}{'worst':>8}{'not gap':>9}"
     )
     for name, by_transfer in found["rules"].items():
         for transfer, by_source in by_transfer.items():
@@ -199,14 +199,14 @@ def _print_proof(found: dict[str, Any]) -> None:
                 label = f"{name} {transfer.removeprefix('transfer_')}"
                 typer.echo(
                     f"{label:<16}{source:<10}{one['paths']:>7,}{one['broken']:>7,}"
-                    f"{causes['gap']:>6,}{late:>5,}{causes['outgrown']:>6,}{causes['costs']:>6,}"
-                    f"{causes['unexplained']:>3,}{deep('worst'):>6}{deep('worst_not_gap'):>8}"
+                    f"{causes['gap']:>6,}{late:>6,}{causes['costs']:>6,}"
+                    f"{causes['unexplained']:>4,}{deep('worst'):>8}{deep('worst_not_gap'):>9}"
                 )
     typer.echo()
     _paragraph(
         "Broken: paths on which equity fell below what was to be kept. Breaches by cause: gap, "
         "spot fell by more than the gap between two decisions; late, the hedge asked for was not "
-        "there yet; grown, coins worth more than the equity the floor is reckoned on; costs, "
+        "there yet; costs, "
         "basis, funding, trading and capital took more than the reserve; ?, none of these. "
         "Worst: % of the peak below what was to be kept. 0h: with transfers that take no time."
     )

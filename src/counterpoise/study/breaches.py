@@ -26,10 +26,9 @@ _RECENT_MS = 24 * HOUR_MS
 
 #: Why a floor was broken through, by what took most of the shortfall on the day before: spot fell
 #: by more than ``gap`` between two decisions; the hedge was below the floor because its margin was
-#: on its way, could not be paid, or something else held the order back; coins were worth more than
-#: equity, on which the floor is reckoned, so that a smaller fall was enough; basis, funding, fees
-#: and capital were more than the reserve. Or none of them.
-CAUSES = ("gap", "on_its_way", "unfunded", "held_back", "outgrown", "costs", "unexplained")
+#: on its way, could not be paid, or something else held the order back; basis, funding, fees and
+#: capital were more than the reserve. Or none of them.
+CAUSES = ("gap", "on_its_way", "unfunded", "held_back", "costs", "unexplained")
 PARTS = ("gap", "later_delta", "basis", "funding", "trading", "capital", "unexplained")
 
 _FLOOR, _EQUITY, _KEPT = (CHAIN.index(name) for name in ("floor", "guarded_usd", "kept_usd"))
@@ -118,21 +117,29 @@ class Breach:
     step: Step
 
 
-def needed(rules: GuardRules, equity: float, kept: float, full: float) -> float:
-    """Hedge ratio that docs/risk.md asks for at an equity, written apart from the guard.
+def needed(rules: GuardRules, equity: float, kept: float, coins_usd: float, full: float) -> float:
+    """Hedge ratio that docs/risk.md asks for, written apart from the guard.
+
+    Parameters
+    ----------
+    rules : GuardRules
+    equity, kept, coins_usd : float
+        Equity, what of it is kept (-inf: nothing), and the exposure at spot, USD.
+    full : float
+        The full hedge.
 
     Examples
     --------
     >>> from counterpoise.risk.guard import NO_GUARD
-    >>> round(needed(NO_GUARD, 100.0, 89.0, 1.0), 3)
+    >>> round(needed(NO_GUARD, 100.0, 89.0, 100.0, 1.0), 3)
     0.333
     """
     if kept == -np.inf:
         return 0.0
     if equity <= 0.0:
         return full
-    cushion = 1.0 - rules.reserve - kept / equity
-    ratio = full * min(max(1.0 - cushion / rules.gap, 0.0), 1.0)
+    cushion = (1.0 - rules.reserve) * equity - kept
+    ratio = full * min(max(1.0 - cushion / (rules.gap * coins_usd), 0.0), 1.0)
     return full if ratio >= SNAP * full else ratio
 
 
@@ -267,7 +274,7 @@ def _step(path: SimulatedPath, rules: GuardRules, full: float, begin: int, end: 
         begin_ms=int(path.ts_ms[begin]),
         fall=1.0 - float(path.spot[end] / path.spot[begin]),
         floor=floor,
-        needed=needed(rules, equity, kept, full),
+        needed=needed(rules, equity, kept, coins, full),
         ratio=float(path.ratio[begin]),
         coins_usd=coins,
         equity_usd=equity,
@@ -298,7 +305,5 @@ def _cause(step: Step, steps: list[Step], near: float, gap: float, short: float)
             if said & flags:
                 return cause
         return "unexplained"
-    if not by_price:
-        # The price left most of the reserve, and the reserve was not enough.
-        return "costs"
-    return "outgrown" if step.coins_usd > step.equity_usd else "unexplained"
+    # Where the price left most of the reserve, the reserve was not enough.
+    return "unexplained" if by_price else "costs"

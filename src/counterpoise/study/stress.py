@@ -141,7 +141,7 @@ def forgotten(where: Arena) -> Arena:
     watch, ticks = where.watch, len(where.ts_ms)
     return replace(
         where,
-        limits=Limits(1.0, 1.0, np.inf, waits=where.limits.waits),
+        limits=Limits(1.0, 1.0, np.inf),
         guard=NO_GUARD,
         watch=watch._replace(
             leverage=np.full(ticks, PEER_LEVERAGE),

@@ -224,9 +224,8 @@ def explained(where: Arena, rules: dict[str, GuardRules], transfer_h: tuple[int,
     found: Explained = {}
     for hours in transfer_h:
         account = where.account._replace(transfer_ticks=hours)
-        limits = where.limits._replace(waits=hours > 0)
         for name, rule in rules.items():
-            run = replace(here, guard=rule, account=account, limits=limits)
+            run = replace(here, guard=rule, account=account)
             path = simulate_one(run, nothing, prices)
             equity = path.chain[:, _EQUITY]
             peaks = np.fmax.accumulate(equity)
