@@ -22,6 +22,7 @@ from counterpoise.cli import (
     features,
     fetch,
     quality,
+    stress,
     study,
     update,
 )
@@ -29,7 +30,19 @@ from counterpoise.cli.app import app
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
-ROOMS = (advice, data, fetch, quality, exposure, features, events, study, explain, update)
+ROOMS = (
+    advice,
+    data,
+    fetch,
+    quality,
+    exposure,
+    features,
+    events,
+    study,
+    stress,
+    explain,
+    update,
+)
 
 #: What the parser raises for a wrong command line; only its children have public names.
 _WrongUsage = cast(type[Exception], typer.BadParameter.__mro__[2])

@@ -17,7 +17,7 @@ from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import Arena
 from counterpoise.simulation.arrays import IntentArrays, empty_record
 from counterpoise.simulation.kernel import run
-from counterpoise.simulation.prices import prices_of
+from counterpoise.simulation.prices import Prices, prices_of
 from counterpoise.units import DAY_MS
 
 
@@ -29,6 +29,75 @@ def day_buckets(ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     first = ts_ms[0] // DAY_MS
     return np.asarray(np.maximum((ts_ms - 1) // DAY_MS, first) - first)
+
+
+def simulate_one(where: Arena, intent: Intent, prices: Prices | None = None) -> SimulatedPath:
+    """Simulate one intent over an arena, by tick, in this thread.
+
+    Parameters
+    ----------
+    where : Arena
+    intent : Intent
+        Needs a row for every tick of the arena.
+    prices : Prices, optional
+        ``prices_of`` the arena's market, where several arenas share one.
+    """
+    if prices is None:
+        prices = prices_of(where.market, where.account.inverse)
+    return _path(where, intent, prices, where.market.bucket, where.ts_ms)
+
+
+def _path(
+    where: Arena,
+    intent: Intent,
+    prices: Prices,
+    bucket: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> SimulatedPath:
+    """Run the compiled loop; ``ends`` is the last tick of each bucket, ms."""
+    record = empty_record(len(ends), where.market.perp.shape[1])
+    span = slice(where.first, where.last)
+    rows = IntentArrays(
+        intent.lo[span],
+        intent.hi[span],
+        intent.to_lo[span],
+        intent.to_hi[span],
+        np.ascontiguousarray(intent.weights[span]),
+        intent.urgency[span],
+    )
+    liquidations = run(
+        prices,
+        where.market.exposure_eth,
+        bucket,
+        rows,
+        where.watch,
+        where.venue,
+        where.limits,
+        where.costs,
+        where.account,
+        where.guard,
+        record,
+    )
+    return SimulatedPath(
+        ts_ms=ends,
+        pnl=record.pnl,
+        short_eth=record.short_eth,
+        collateral_usd=record.equity,
+        traded_eth=record.traded_eth,
+        lo=record.lo,
+        hi=record.hi,
+        reasons=record.reasons,
+        exposure_eth=record.exposure_eth,
+        exposure_mean_eth=record.exposure_mean,
+        spot=record.spot,
+        spot_open=record.spot_open,
+        posted_eth=record.posted_eth,
+        paid_in_usd=record.paid_in,
+        margin_low=record.margin_low,
+        coming=record.coming,
+        chain=record.chain,
+        liquidations=liquidations,
+    )
 
 
 def simulate(
@@ -59,51 +128,9 @@ def simulate(
     bucket = day_buckets(where.ts_ms) if daily else where.market.bucket
     ends = where.ts_ms[np.flatnonzero(np.diff(bucket, append=bucket[-1] + 1))]
     prices = prices_of(where.market._replace(bucket=bucket), where.account.inverse)
-    span = slice(where.first, where.last)
 
     def one(intent: Intent) -> SimulatedPath:
-        record = empty_record(len(ends), where.market.perp.shape[1])
-        rows = IntentArrays(
-            intent.lo[span],
-            intent.hi[span],
-            intent.to_lo[span],
-            intent.to_hi[span],
-            np.ascontiguousarray(intent.weights[span]),
-            intent.urgency[span],
-        )
-        liquidations = run(
-            prices,
-            where.market.exposure_eth,
-            bucket,
-            rows,
-            where.watch,
-            where.venue,
-            where.limits,
-            where.costs,
-            where.account,
-            where.guard,
-            record,
-        )
-        return SimulatedPath(
-            ts_ms=ends,
-            pnl=record.pnl,
-            short_eth=record.short_eth,
-            collateral_usd=record.equity,
-            traded_eth=record.traded_eth,
-            lo=record.lo,
-            hi=record.hi,
-            reasons=record.reasons,
-            exposure_eth=record.exposure_eth,
-            exposure_mean_eth=record.exposure_mean,
-            spot=record.spot,
-            spot_open=record.spot_open,
-            posted_eth=record.posted_eth,
-            paid_in_usd=record.paid_in,
-            margin_low=record.margin_low,
-            coming=record.coming,
-            chain=record.chain,
-            liquidations=liquidations,
-        )
+        return _path(where, intent, prices, bucket, ends)
 
     cores = os.cpu_count() or 1
     running: deque[Future[SimulatedPath]] = deque()
