@@ -58,13 +58,14 @@ def test_every_case_has_every_policy_and_exactly_these_numbers(ask: Ask) -> None
     assert found["rally_60"][PEER]["liquidations"] == 1
     assert set(found["skipped"]) | ran == {one.name for one in (*HISTORICAL, *SHOCKS)}
     assert "the lake holds 2021-01-01" in found["skipped"]["fall_2020_03"]
-    assert (found["synthetic"], found["paths"]) == (True, None)
+    assert (found["synthetic"], found["paths"], found["leverage"]) == (True, None, None)
     assert set(found) - ran == {
         "cases",
         "acted_on",
         "synthetic",
         "skipped",
         "paths",
+        "leverage",
         "notes",
         "verdict",
     }
@@ -160,3 +161,14 @@ def test_nothing_is_liquidated_on_the_real_history_but_the_forgotten_short(
     assert dead >= {case.name for case in found.cases if case.kind == "rally"}
     assert "rally_60" in dead
     assert not any(name.startswith(("fall", "merge", "ftx", "usdc", "yen")) for name in dead)
+
+
+def test_leverages_are_compared_on_request(ask: Ask) -> None:
+    found = told(ask("--leverage", "--json"))["leverage"]
+    assert {row["rule"] for row in found} == {"fixed", "dynamic"}
+    assert all(("fixed_margin" in row) == (row["rule"] == "dynamic") for row in found)
+    shown = ask("--leverage")
+    assert shown.exit_code == 0
+    lines = [line for line in shown.stdout.splitlines() if " dynamic " in line]
+    assert len(lines) == len([row for row in found if row["rule"] == "dynamic"])
+    assert max(map(len, lines)) <= 80

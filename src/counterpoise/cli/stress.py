@@ -14,6 +14,7 @@ from counterpoise.units import stamp
 if TYPE_CHECKING:
     from counterpoise.config import Settings
     from counterpoise.study.breaches import Breach
+    from counterpoise.study.leverage_race import Runner
     from counterpoise.study.stress import Stress
     from counterpoise.study.stress_paths import Proof, Tally
 
@@ -244,6 +245,39 @@ def _print_proof(found: dict[str, Any]) -> None:
     typer.echo()
 
 
+def _race_json(runners: "tuple[Runner, ...]") -> list[dict[str, Any]]:
+    """Rules of margin as JSON; beside a dynamic one, the fixed one that is as often liquidated."""
+    from counterpoise.study.leverage_race import margin_at
+
+    return [
+        asdict(one) | ({"fixed_margin": margin_at(runners, one)} if one.rule == "dynamic" else {})
+        for one in runners
+    ]
+
+
+def _print_race(rows: list[dict[str, Any]]) -> None:
+    """Dynamic and fixed leverage side by side."""
+    _paragraph(
+        "A full hedge opened on every day of the history and held for 30 days: margin ÷ "
+        "notional, and how often it was liquidated, by the leverage that asks for a top-up or the "
+        "quantile of the worst rise; equal: margin of the fixed leverage liquidated as often."
+    )
+    typer.echo(
+        f"{'transfer':<9}{'days':<10}{'rule':<8}{'level':>6}{'windows':>8}{'liquidated':>11}"
+        f"{'episodes':>9}{'margin':>8}{'equal':>8}"
+    )
+    for row in rows:
+        if row["rule"] == "fixed" and row["level"] not in {3.0, 5.0, 8.0, 12.0}:
+            continue
+        equal = f"{row['fixed_margin']:.1%}" if row["rule"] == "dynamic" else ""
+        hours = f"{row['transfer_h']} h"
+        typer.echo(
+            f"{hours:<9}{row['period']:<10}{row['rule']:<8}{row['level']:>6g}{row['windows']:>8,}"
+            f"{row['liquidated']:>11.1%}{row['episodes']:>9}{row['margin']:>8.1%}{equal:>8}".rstrip()
+        )
+    typer.echo()
+
+
 @app.command()
 def stress(
     paths: Annotated[
@@ -252,6 +286,9 @@ def stress(
             min=0, max=1_000_000, help="Made-up months for the drawdown limits; 0 leaves it out."
         ),
     ] = 0,
+    leverage: Annotated[
+        bool, typer.Option("--leverage", help="Compare dynamic with fixed leverage on the history.")
+    ] = False,
     lake: LakeOption = None,
     config: Config = None,
     json: Json = False,
@@ -267,7 +304,7 @@ def stress(
     policies[settings.hedge.policy]  # an unknown name is refused before the work
     refuse_what_venues_refuse(settings)
     with progress_bar(quiet=json) as progress:
-        found, proof, synthetic, base = _work(settings, paths, progress)
+        found, proof, runners, synthetic, base = _work(settings, paths, leverage, progress)
     told = None if proof is None else _proof_json(proof, paths, settings.study.seed)
     said = _sentences(found, settings.hedge.policy)
     if json:
@@ -292,6 +329,7 @@ def stress(
                 "synthetic": synthetic,
                 "skipped": found.skipped,
                 "paths": told,
+                "leverage": _race_json(runners) if leverage else None,
                 "notes": NOTES,
                 "verdict": said,
             }
@@ -313,19 +351,22 @@ def stress(
     typer.echo()
     if told is not None:
         _print_proof(told)
+    if leverage:
+        _print_race(_race_json(runners))
     for sentence in said:
         _paragraph(f"{sentence[0].upper()}{sentence[1:]}.")
 
 
 def _work(
-    settings: "Settings", paths: int, progress: Progress
-) -> "tuple[Stress, Proof | None, bool, str]":
+    settings: "Settings", paths: int, leverage: bool, progress: Progress
+) -> "tuple[Stress, Proof | None, tuple[Runner, ...], bool, str]":
     """Read the lake, train or recall the forecasts, run everything."""
     from counterpoise.hedging import Situation
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake
     from counterpoise.signals.training import forecast
     from counterpoise.simulation.arena import contracts_of
+    from counterpoise.study.leverage_race import race
     from counterpoise.study.reuse import FOLDER, Shelf, recall_forecasts
     from counterpoise.study.stress import run_cases
     from counterpoise.study.stress_paths import prove
@@ -344,6 +385,7 @@ def _work(
     situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
     found = run_cases(situation, progress)
     proof = prove(situation, paths, progress) if paths else None
+    runners = race(situation, progress) if leverage else ()
     shocks = [case for case in found.cases if case.kind == "shock"]
     base = ""
     if shocks:
@@ -351,4 +393,4 @@ def _work(
             f"Shocks are put on the calmest days of the lake's last 90, as they were: "
             f"{stamp(shocks[0].opened_ms)} to {stamp(shocks[0].last_ms)} UTC."
         )
-    return found, proof, timeline.synthetic, base
+    return found, proof, runners, timeline.synthetic, base

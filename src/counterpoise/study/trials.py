@@ -39,6 +39,11 @@ LEDGER: tuple[Trials, ...] = (
     Trials("reference and band of volatility timing, decided hourly", 48, "2023-12-31"),
     Trials("reference and destination of volatility timing, decided daily", 6, "2023-12-31"),
     Trials("volatility timing, hourly: the holdout opened for a review", 1, "2025-06-30"),
+    Trials("scales of the worst rise that margin must outlast", 48, "2023-12-31"),
+    Trials("scale of the worst rise, the chosen one", 1, "2025-06-30"),
+    Trials("dynamic leverage: three quantiles, two times of transfer", 6, "2025-06-30"),
+    Trials("widths of the windows around events", 4, "2025-06-30"),
+    Trials("a study under drawdown limit, lock, stop, funding and event rules", 1, "2025-06-30"),
 )
 
 
