@@ -54,13 +54,17 @@ def stop(kind: int, distance: float, ratio: float, cooldown_h: float, *, trailin
 def test_the_floor_rises_as_the_cushion_shrinks_stays_and_goes_at_a_new_peak():
     result = run([1000.0, 900.0, 880.0, 890.0, 1200.0], **band(0.0, 0.0, 0.0, 0.0, 0.0), **DRAWDOWN)
 
-    # Tick 0: V = peak = 10 000, kept 8 000; the cushion of 0.2 is more than the gap of 0.15: 0.
-    # Tick 1: V 9 000; cushion 1 − 8/9 = 1/9, need 1 − (1/9)/0.15 = 7/27: 2.59 ETH, 25 steps.
-    # Tick 2: V 9 000 − 20 · (10 − 2.5) = 8 850; need 1 − (850/8 850)/0.15 = 0.3597: 10 steps more.
-    # Tick 3: V 8 850 + 10 · 6.5 = 8 915; need 0.3158 is less, the floor stays; h = 0.35 is below
-    #   it by less than a step.
-    # Tick 4: V 8 915 + 310 · 6.5 = 10 930, a new peak: kept 8 744, floor 0.
-    floors = [0.0, 7 / 27, 1 - 850 / 8850 / 0.15, 1 - 850 / 8850 / 0.15, 0.0]
+    # Tick 0: V = peak = 10 000, kept 8 000; the cushion of 2 000 is more than the 0.15 · 10 000
+    #   that the coins can lose: 0.
+    # Tick 1: V 9 000; cushion 1 000, the coins can lose 0.15 · 9 000 = 1 350: need
+    #   1 − 1 000/1 350 = 350/1 350 = 7/27: 2.59 ETH, 25 steps.
+    # Tick 2: V 9 000 − 20 · (10 − 2.5) = 8 850; cushion 850, 0.15 · 8 800 = 1 320: need
+    #   1 − 850/1 320 = 470/1 320 = 47/132 = 0.356: 10 steps more.
+    # Tick 3: V 8 850 + 10 · 6.5 = 8 915; need 1 − 915/1 335 = 0.3146 is less, the floor stays;
+    #   h = 0.35 is below it by less than a step.
+    # Tick 4: V 8 915 + 310 · 6.5 = 10 930, a new peak: kept 8 744; the cushion of 2 186 is more
+    #   than 0.15 · 12 000 = 1 800: floor 0.
+    floors = [0.0, 7 / 27, 47 / 132, 47 / 132, 0.0]
     assert told(result, LEAST) == pytest.approx(floors)
     assert told(result, GOAL) == pytest.approx(floors)
     assert told(result, ASKED) == [0.0] * 5
@@ -78,16 +82,31 @@ def test_the_floor_rises_as_the_cushion_shrinks_stays_and_goes_at_a_new_peak():
     ]
 
 
+def test_after_a_short_that_lost_the_coins_can_lose_more_than_the_equity_says():
+    result = run([1000.0, 1400.0], **band(1.0, 0.0), **DRAWDOWN)
+
+    # Tick 1: fully hedged, V stays 10 000, a cushion of 2 000 above the 8 000 kept. That is a fifth
+    #   of V, but the coins are worth 14 000 and 0.15 of them are 2 100: need
+    #   1 − 2 000/2 100 = 1/21. 0.476 ETH are wanted, 95.2 steps less: 95 of them. 700 USD · 4 are
+    #   less than 2² times the 5 000 − 10 · 400 = 1 000 of margin.
+    assert told(result, VALUE) == pytest.approx([10_000.0, 10_000.0])
+    assert told(result, LEAST) == pytest.approx([0.0, 1 / 21])
+    assert shorts(result) == pytest.approx([10.0, 0.5])
+    assert result.reasons[1] == {"DRAWDOWN", "LOWER", "RELEASE"}
+
+
 @pytest.mark.parametrize(
     ("price", "given", "least"),
     [
-        # Kept 9 000, V 9 100: 1 − (100/9 100)/0.1 = 0.89011, not quite nine tenths.
-        (910.0, {}, 1 - 100 / 9100 / 0.1),
-        # V 9 090: 1 − (90/9 090)/0.1 = 0.90099: full.
+        # Kept 9 000, V 9 100, all of it coins: 1 − 100/(0.1 · 9 100) = 0.89011, not quite nine
+        # tenths.
+        (910.0, {}, 1 - 100 / 910),
+        # V 9 090: 1 − 90/909 = 0.90099: full.
         (909.0, {}, 1.0),
-        # A reserve of 0.01 asks for 1 − 0.09/0.1 = 0.1 from the beginning: 1 ETH, so V is
-        # 10 000 − 90 · 9 = 9 190, and the cushion 190/9 190 − 0.01.
-        (910.0, {"reserve": 0.01}, 1 - (190 / 9190 - 0.01) / 0.1),
+        # A reserve of 0.01 leaves a cushion of 9 900 − 9 000 = 900 to the 1 000 that can be lost
+        # from the beginning: 0.1, 1 ETH. So V is 10 000 − 90 · 9 = 9 190, and the cushion
+        # 0.99 · 9 190 − 9 000 = 98.1.
+        (910.0, {"reserve": 0.01}, 1 - 98.1 / 910),
         # Full is 0.8: 0.8 · 0.90099 = 0.7208 ≥ 0.72.
         (909.0, {"max_ratio": 0.8}, 0.8),
     ],
@@ -107,8 +126,9 @@ def test_a_used_up_cushion_is_followed_by_a_new_one_at_the_equity_of_that_moment
     )
 
     # Tick 1: V 8 000 = kept: full. Fully hedged, V stays 8 000 whatever spot does.
-    # Tick 3: 2 h since the floor rose, still full: peak = 8 000, kept 6 400, need 0.
-    # Tick 4: V 8 000 − 80 · 10 = 7 200: cushion 800/7 200 = 1/9 again.
+    # Tick 3: 2 h since the floor rose, still full: peak = 8 000, kept 6 400; the cushion of 1 600
+    #   is more than 0.15 · 8 000 = 1 200: need 0.
+    # Tick 4: V 8 000 − 80 · 10 = 7 200: cushion 800, need 1 − 800/1 080 = 280/1 080 = 7/27.
     assert told(result, LEAST) == pytest.approx([0.0, 1.0, 1.0, 0.0, 7 / 27])
     assert told(result, VALUE) == pytest.approx([10_000.0, 8000.0, 8000.0, 8000.0, 7200.0])
     assert told(result, KEPT) == pytest.approx([8000.0, 8000.0, 8000.0, 6400.0, 6400.0])
@@ -120,18 +140,19 @@ def test_a_cushion_that_recovered_is_looked_at_anew_and_keeps_its_peak():
     result = run([1000.0, 900.0, 950.0, 950.0], **band(0.0, 0.0, 0.0, 0.0), **DRAWDOWN, rerisk_h=2)
 
     # Tick 1: floor 7/27, 2.5 ETH. Tick 2: V 9 000 + 50 · 7.5 = 9 375.
-    # Tick 3: need 1 − (1 375/9 375)/0.15 = 1/45 is not full: floor 1/45. 0.22 ETH are wanted,
-    #   22.8 steps less: 22 of them.
-    assert told(result, LEAST) == pytest.approx([0.0, 7 / 27, 7 / 27, 1 / 45])
+    # Tick 3: the coins can lose 0.15 · 9 500 = 1 425; need 1 − 1 375/1 425 = 50/1 425 = 2/57 is
+    #   not full: floor 2/57. 0.35 ETH are wanted, 21.5 steps less: 21 of them.
+    assert told(result, LEAST) == pytest.approx([0.0, 7 / 27, 7 / 27, 2 / 57])
     assert told(result, KEPT) == pytest.approx([8000.0] * 4)
-    assert shorts(result) == pytest.approx([0.0, 2.5, 2.5, 0.3])
+    assert shorts(result) == pytest.approx([0.0, 2.5, 2.5, 0.4])
     assert result.reasons[3] == {"REARMED", "DRAWDOWN", "LOWER", "RELEASE"}
 
 
 def test_a_deposit_is_no_gain_and_scales_the_peak():
     result = run([1000.0, 900.0], exposure_eth=[10.0, 20.0], **band(0.0, 0.0), **DRAWDOWN)
 
-    # Tick 1: V 18 000, of which 9 000 came: flow 2, peak 20 000, kept 16 000, need 7/27 of 20 ETH.
+    # Tick 1: V 18 000, of which 9 000 came: flow 2, peak 20 000, kept 16 000. The cushion is 2 000,
+    #   the coins can lose 0.15 · 18 000 = 2 700: need 1 − 2 000/2 700 = 7/27 of 20 ETH.
     assert result.chain[1][KEPT] == pytest.approx(16_000.0)
     assert result.chain[1][LEAST] == pytest.approx(7 / 27)
     assert shorts(result) == pytest.approx([0.0, 5.1])
@@ -142,16 +163,18 @@ def test_a_deposit_into_nothing_begins_anew():
         [1000.0, 2100.0, 2100.0],
         exposure_eth=[10.0, 10.0, 11.0],
         **band(2.0, 2.0, 2.0),
-        **DRAWDOWN,
+        **{**DRAWDOWN, "gap": 0.01},
         max_ratio=2.0,
         leverage=0.5,
     )
 
     # Tick 1: V 21 000 − 20 · 1 100 = −1 000: the full floor. Tick 2: V 1 100, of which 2 100 came,
-    # so nothing of before can be scaled: peak 1 100, kept 880, floor 0.
+    # so nothing of before can be scaled: peak 1 100, kept 880. The cushion is 220, the coins can
+    # lose 0.01 · 11 · 2 100 = 231: a floor of 1 − 220/231 = 11/231 = 1/21 (below the peak of before
+    # it would be full).
     assert told(result, VALUE) == pytest.approx([10_000.0, -1000.0, 1100.0])
     assert told(result, KEPT) == pytest.approx([8000.0, 8000.0, 880.0])
-    assert told(result, LEAST) == [0.0, 1.0, 0.0]
+    assert told(result, LEAST) == pytest.approx([0.0, 1.0, 1 / 21])
 
 
 def test_the_first_look_is_put_off_until_there_is_something_to_guard():
@@ -200,10 +223,12 @@ def test_half_of_a_gain_is_locked_from_a_step_on():
     )
 
     # Tick 1: 900 of 10 000 is no step. Tick 2: V 12 000: kept 10 000 + 0.5 · 2 000 = 11 000,
-    #   need 1 − (1/12)/0.15 = 4/9. Tick 3: V 12 000 − 50 · 5.6 = 11 720; need 0.5904.
+    #   need 1 − 1 000/(0.15 · 12 000) = 800/1 800 = 4/9.
+    # Tick 3: V 12 000 − 50 · 5.6 = 11 720; cushion 720, the coins can lose 0.15 · 11 500 = 1 725:
+    #   need 1 − 720/1 725 = 1 005/1 725 = 67/115 = 0.583.
     assert told(result, KEPT) == pytest.approx([NAN, NAN, 11_000.0, 11_000.0], nan_ok=True)
-    assert told(result, LEAST) == pytest.approx([0.0, 0.0, 4 / 9, 1 - 720 / 11_720 / 0.15])
-    assert shorts(result) == pytest.approx([0.0, 0.0, 4.4, 5.9])
+    assert told(result, LEAST) == pytest.approx([0.0, 0.0, 4 / 9, 67 / 115])
+    assert shorts(result) == pytest.approx([0.0, 0.0, 4.4, 5.8])
     assert result.reasons[2] == {"LOCK", "RAISE", "TOP_UP"}
 
 

@@ -140,11 +140,12 @@ SIX_TICKS = {
         # Whole ETH on the first venue: 2 850 USD close 2 and would open 2.5, so both 2; again; and
         # the last one.
         ({"order_usd": 2850.0, "step_eth": [1.0, 0.1]}, [[3.0, 2.0], [1.0, 4.0], [0.0, 5.0]]),
-        # 3 050 USD close 3 and open 2.7: 3 whole ETH close for 2.7, and nothing is left over but
-        # what the band holds: h = 0.47. Then 4.7 are wanted: 2 close, and 2.0 open.
+        # 3 050 USD close 3 and open 2.7: 0.3 are lacking, which is one whole ETH that stays, so 2
+        # close and 5.7 are held. Then h = 0.57 is above the band of 0.55, so down to 5: the last 3
+        # close, 2 530 USD open 2.3, and no limit cuts either.
         (
             {"order_usd": 3050.0, "step_eth": [1.0, 0.1]},
-            [[2.0, 2.7], [0.0, 4.7], [0.0, 4.7]],
+            [[3.0, 2.7], [0.0, 5.0], [0.0, 5.0]],
         ),
     ],
 )
@@ -185,132 +186,214 @@ def test_a_venue_over_its_cap_is_cut_even_if_its_short_has_nowhere_to_go():
     assert result.reasons[1] == {"IN_BAND", "SWITCH", "BELOW_MINIMUM", "VENUE_CAP", "TOP_UP"}
 
 
+# --- Legs that belong together while the hedge is raised ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("perp", "short_eth", "margin"),
+    [
+        # The second venue is 15 % above the index and opens nothing. The 3.6 the first one would
+        # close stay: of the 5 ETH none is lost.
+        ([1000.0, 1150.0], [5.0, 0.0], set()),
+        # The first one is, and keeps its 5. With the 5.6 of the second that were 10.6, 3.6 more
+        # than the 7 that are wanted: 2 open, for 1 000 USD of margin. The first one's
+        # 2 500 − 5 · 150 = 1 750 are enough for 5 750 / 4.
+        ([1150.0, 1000.0], [5.0, 2.0], {"TOP_UP"}),
+    ],
+)
+def test_a_refused_leg_neither_lowers_nor_doubles_a_hedge_that_is_raised(perp, short_eth, margin):
+    result = run_two_venues(
+        price=[1000.0] * 2,
+        perp=[[1000.0, 1000.0], perp],
+        **band(0.5, 0.7),
+        weights=[[1.0, 0.0], [0.2, 0.8]],
+        collar=0.1,
+    )
+    # From 5 and 0 to 0.2 · 7 = 1.4 and 0.8 · 7 = 5.6.
+    assert result.short_eth == [[5.0, 0.0], pytest.approx(short_eth)]
+    assert result.reasons[1] == {"RAISE", "SWITCH", "COLLAR"} | margin
+
+
+def test_an_opening_leg_that_is_cut_holds_the_closing_one_back_while_the_hedge_is_raised():
+    result = run_two_venues(
+        price=[1000.0] * 4,
+        perp=[[1000.0, 1100.0]] * 4,
+        **band(0.5, 0.5, 0.7, 0.7),
+        weights=[[1.0, 0.0]] * 2 + [[2 / 7, 5 / 7]] * 2,
+        order_usd=3050.0,
+    )
+
+    # Ticks 0 and 1: 3 050 USD open 3 ETH, then the other 2; 5 000 USD are fewer than 4 · 1 500.
+    # Tick 2: from 5 and 0 to 2 and 5. The 3 000 USD that close are within the limit, but 3 050
+    #   open 2.7 at 1 100. Held would be 4.7, so 0.3 of the 3 stay. The second venue gets margin
+    #   for 2 970 USD, 1 485.
+    # Tick 3: the 0.3 close and 2 530 USD open the rest; 5 500 USD are fewer than 4 · 1 485.
+    assert result.short_eth == [
+        pytest.approx([3.0, 0.0]),
+        pytest.approx([5.0, 0.0]),
+        pytest.approx([2.3, 2.7]),
+        pytest.approx([2.0, 5.0]),
+    ]
+    assert result.reasons[2:] == [
+        {"RAISE", "SWITCH", "ORDER_CAP", "TOP_UP"},
+        {"RAISE", "SWITCH"},
+    ]
+
+
 # --- Transfers ------------------------------------------------------------------------------------
+
+# What the first decision of a run needs was sent before it. Where margin has to travel from the
+# beginning, tick 0 is an hour that asks for nothing.
 
 
 def capital(result) -> list[float]:
     return [row[5] for row in result.pnl]
 
 
+def test_what_the_first_decision_needs_is_there():
+    result = run([1000.0] * 3, **band(0.5, 0.5, 0.5), transfer_ticks=2, is_open=[False, True, True])
+
+    # The first decision is that of tick 1: 2 500 USD carry 5 ETH at once.
+    assert result.coming == [[0.0]] * 3
+    assert result.paid_in == [0.0, 2500.0, 2500.0]
+    assert shorts(result) == pytest.approx([0.0, 5.0, 5.0])
+    assert result.reasons == [{"CLOSED"}, {"RAISE", "TOP_UP"}, {"IN_BAND"}]
+
+
 def test_a_short_waits_an_hour_for_its_margin():
     result = run(
-        [1000.0] * 3,
-        **band(0.5, 0.5, 0.0),
+        [1000.0] * 4,
+        **band(0.0, 0.5, 0.5, 0.0),
         transfer_ticks=1,
         transfer_usd=3.0,
         capital_cost_per_year=ONE_PER_100_000_AN_HOUR,
     )
 
-    # Tick 0: 2 500 leave for 3 USD; nothing is there to carry a short.
-    # Tick 1: capital 2 500e-5 for what was on its way; it arrives and carries up to 10 ETH.
-    # Tick 2: closed; the 2 500 come back at once, for 3 USD.
-    assert result.coming == [[2500.0], [0.0], [0.0]]
-    assert result.paid_in == [2500.0, 2500.0, 0.0]
-    assert result.equity == [[0.0], [2500.0], [0.0]]
-    assert shorts(result) == pytest.approx([0.0, 5.0, 0.0])
-    assert capital(result) == pytest.approx([-3.0, -0.025, -3.025])
-    assert result.reasons == [{"RAISE", "TOP_UP", "AWAITING"}, {"RAISE"}, {"LOWER"}]
+    # Tick 1: 2 500 leave for 3 USD; nothing is there to carry a short.
+    # Tick 2: capital 2 500e-5 for what was on its way; it arrives and carries up to 10 ETH.
+    # Tick 3: closed; the 2 500 come back at once, for 3 USD.
+    assert result.coming == [[0.0], [2500.0], [0.0], [0.0]]
+    assert result.paid_in == [0.0, 2500.0, 2500.0, 0.0]
+    assert result.equity == [[0.0], [0.0], [2500.0], [0.0]]
+    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0, 0.0])
+    assert capital(result) == pytest.approx([0.0, -3.0, -0.025, -3.025])
+    assert result.reasons == [
+        {"IN_BAND"},
+        {"RAISE", "TOP_UP", "AWAITING"},
+        {"RAISE"},
+        {"LOWER"},
+    ]
 
 
 def test_margin_on_its_way_is_not_asked_for_twice():
-    result = run([1000.0] * 3, **band(0.5, 0.5, 0.5), transfer_ticks=2)
-    assert result.coming == [[2500.0], [2500.0], [0.0]]
-    assert result.paid_in == [2500.0] * 3
-    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0])
-    assert result.reasons == [{"RAISE", "TOP_UP", "AWAITING"}, {"RAISE", "AWAITING"}, {"RAISE"}]
+    result = run([1000.0] * 4, **band(0.0, 0.5, 0.5, 0.5), transfer_ticks=2)
+    # The 2 500 of tick 1 are under way at tick 2 and there at tick 3.
+    assert result.coming == [[0.0], [2500.0], [2500.0], [0.0]]
+    assert result.paid_in == [0.0, 2500.0, 2500.0, 2500.0]
+    assert shorts(result) == pytest.approx([0.0, 0.0, 0.0, 5.0])
+    assert result.reasons == [
+        {"IN_BAND"},
+        {"RAISE", "TOP_UP", "AWAITING"},
+        {"RAISE", "AWAITING"},
+        {"RAISE"},
+    ]
 
 
 def test_coins_travel_as_coins():
     result = run(
-        [1000.0, 1200.0],
-        **band(0.5, 0.5),
+        [1000.0, 1000.0, 1200.0],
+        **band(0.0, 0.5, 0.5),
         transfer_ticks=1,
         coin_value=0.5,
         eth_cost_per_year=0.0438,  # 5e-6 an hour
     )
 
-    # 2 500 USD of margin are 5 coins at half of 1 000. They arrive worth 3 000, for 6 000 USD of
-    # short; capital 5 · 1 000 · 5e-6 = 0.025.
-    assert result.coming == [[5.0], [0.0]]
-    assert result.posted_eth == [[0.0], [5.0]]
-    assert result.equity == [[0.0], [3000.0]]
-    assert capital(result) == pytest.approx([0.0, -0.025])
-    assert shorts(result) == pytest.approx([0.0, 5.0])
+    # Tick 1: 2 500 USD of margin are 5 coins at half of 1 000.
+    # Tick 2: they arrive worth 3 000, for 6 000 USD of short; capital 5 · 1 000 · 5e-6 = 0.025.
+    assert result.coming == [[0.0], [5.0], [0.0]]
+    assert result.posted_eth == [[0.0], [0.0], [5.0]]
+    assert result.equity == [[0.0], [0.0], [3000.0]]
+    assert capital(result) == pytest.approx([0.0, 0.0, -0.025])
+    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0])
 
 
 def test_what_comes_too_late_comes_back_when_it_is_there():
     result = run(
-        [1000.0] * 4,
-        **band(0.5, 0.0, 0.0, 0.0),
+        [1000.0] * 5,
+        **band(0.0, 0.5, 0.0, 0.0, 0.0),
         transfer_ticks=2,
         transfer_usd=3.0,
         capital_cost_per_year=ONE_PER_100_000_AN_HOUR,
     )
 
-    # Tick 1: nothing is wanted any more, but money on its way does not turn round, and what does
-    #   not move costs nothing.
-    # Tick 2: it arrives, and leaves for 3 USD.
-    assert result.coming == [[2500.0], [2500.0], [0.0], [0.0]]
-    assert result.paid_in == [2500.0, 2500.0, 0.0, 0.0]
-    assert result.equity == [[0.0]] * 4
-    assert capital(result) == pytest.approx([-3.0, -0.025, -3.025, 0.0])
-    assert shorts(result) == [0.0] * 4
+    # Tick 1: 2 500 leave for 3 USD.
+    # Tick 2: nothing is wanted any more, but money on its way does not turn round, and what does
+    #   not move costs nothing. The 2 500 cost 2 500e-5 an hour.
+    # Tick 3: it arrives, and leaves for 3 USD.
+    assert result.coming == [[0.0], [2500.0], [2500.0], [0.0], [0.0]]
+    assert result.paid_in == [0.0, 2500.0, 2500.0, 0.0, 0.0]
+    assert result.equity == [[0.0]] * 5
+    assert capital(result) == pytest.approx([0.0, -3.0, -0.025, -3.025, 0.0])
+    assert shorts(result) == [0.0] * 5
 
 
 def test_a_release_leaves_the_margin_that_is_there_while_more_is_on_its_way():
     result = run(
-        [1000.0, 1000.0, 1000.0, 1400.0, 1400.0, 1400.0],
-        **band(0.5, 0.5, 0.5, 0.5, 0.1, 0.1),
+        [1000.0, 1000.0, 1000.0, 1000.0, 1400.0, 1400.0, 1400.0],
+        **band(0.0, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1),
         transfer_ticks=2,
         transfer_usd=3.0,
     )
 
-    # Tick 2: 2 500 arrive and carry 5 ETH. Tick 3: 500 are left behind 7 000, 3 000 more leave.
-    # Tick 4: down to 1 ETH, 1 400 USD, for which 700 of the 3 500 are enough. The 500 that are
+    # Tick 1: 2 500 leave. Tick 3: they arrive and carry 5 ETH.
+    # Tick 4: 2 500 − 5 · 400 = 500 are left behind 7 000, for which 3 500 are asked: 3 000 leave.
+    # Tick 5: down to 1 ETH, 1 400 USD, for which 700 of the 3 500 are enough. The 500 that are
     #   there are less than that: nothing moves, and nothing is paid for.
-    # Tick 5: the 3 000 arrive, 2 800 go home.
-    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0, 5.0, 1.0, 1.0])
-    assert [row[0] for row in result.equity[2:]] == pytest.approx([2500.0, 500.0, 500.0, 700.0])
-    assert [row[0] for row in result.coming[2:]] == pytest.approx([0.0, 3000.0, 3000.0, 0.0])
-    assert result.paid_in[3:] == pytest.approx([5500.0, 5500.0, 2700.0])
-    assert capital(result) == pytest.approx([-3.0, 0.0, 0.0, -3.0, 0.0, -3.0])
-    assert result.reasons[4:] == [{"LOWER", "RELEASE"}, {"IN_BAND", "RELEASE"}]
+    # Tick 6: the 3 000 arrive, 2 800 go home.
+    assert shorts(result) == pytest.approx([0.0, 0.0, 0.0, 5.0, 5.0, 1.0, 1.0])
+    assert [row[0] for row in result.equity[3:]] == pytest.approx([2500.0, 500.0, 500.0, 700.0])
+    assert [row[0] for row in result.coming[3:]] == pytest.approx([0.0, 3000.0, 3000.0, 0.0])
+    assert result.paid_in[4:] == pytest.approx([5500.0, 5500.0, 2700.0])
+    assert capital(result) == pytest.approx([0.0, -3.0, 0.0, 0.0, -3.0, 0.0, -3.0])
+    assert result.reasons[5:] == [{"LOWER", "RELEASE"}, {"IN_BAND", "RELEASE"}]
 
 
 def test_a_closing_accounts_debt_is_paid_once():
     result = run(
-        [1000.0] * 4,
-        **band(0.5, 0.5, 0.0, 0.0),
+        [1000.0] * 5,
+        **band(0.0, 0.5, 0.5, 0.0, 0.0),
         transfer_ticks=1,
         transfer_usd=3.0,
-        funding_settled=[float("nan"), float("nan"), -0.52, float("nan")],
+        funding_settled=[float("nan")] * 3 + [-0.52, float("nan")],
     )
 
-    # Tick 2: funding 5 000 · (−0.52) = −2 600 leaves a debt of 100. The account is closed and the
-    # 100 are paid there and then; no transfer leaves for an account that is no more.
-    assert result.paid_in == pytest.approx([2500.0, 2500.0, 2600.0, 2600.0])
-    assert result.coming == [[2500.0], [0.0], [0.0], [0.0]]
-    assert result.equity[2:] == [[0.0], [0.0]]
-    assert capital(result) == pytest.approx([-3.0, 0.0, 0.0, 0.0])
-    assert shorts(result) == pytest.approx([0.0, 5.0, 0.0, 0.0])
+    # Tick 1: 2 500 leave for 3 USD. Tick 2: they carry 5 ETH.
+    # Tick 3: funding 5 000 · (−0.52) = −2 600 leaves a debt of 100. The account is closed and the
+    #   100 are paid there and then; no transfer leaves for an account that is no more.
+    assert result.paid_in == pytest.approx([0.0, 2500.0, 2500.0, 2600.0, 2600.0])
+    assert result.coming == [[0.0], [2500.0], [0.0], [0.0], [0.0]]
+    assert result.equity[3:] == [[0.0], [0.0]]
+    assert capital(result) == pytest.approx([0.0, -3.0, 0.0, 0.0, 0.0])
+    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0, 0.0, 0.0])
 
 
 def test_margin_on_its_way_to_one_venue_does_not_pay_for_another():
     result = run_two_venues(
-        price=[1000.0] * 3,
-        **band(0.5, 0.5, 0.5),
-        weights=[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        price=[1000.0] * 4,
+        **band(0.0, 0.5, 0.5, 0.5),
+        weights=[[1.0, 0.0]] * 2 + [[0.0, 1.0]] * 2,
         transfer_ticks=2,
         capital_cost_per_year=0.0,
         budget_usd=2500.0,
     )
 
-    # Tick 1: the whole budget is on its way to the first venue and cannot turn round.
-    # Tick 2: it is there, comes back and leaves for the second one.
-    assert result.coming == [[2500.0, 0.0], [2500.0, 0.0], [0.0, 2500.0]]
-    assert result.paid_in == [2500.0] * 3
-    assert result.short_eth == [[0.0, 0.0]] * 3
-    assert result.reasons[1:] == [
+    # Tick 1: the whole budget leaves for the first venue.
+    # Tick 2: the short belongs on the second one; what is on its way cannot turn round.
+    # Tick 3: it is there, comes back and leaves for the second one.
+    assert result.coming == [[0.0, 0.0], [2500.0, 0.0], [2500.0, 0.0], [0.0, 2500.0]]
+    assert result.paid_in == [0.0, 2500.0, 2500.0, 2500.0]
+    assert result.short_eth == [[0.0, 0.0]] * 4
+    assert result.reasons[2:] == [
         {"RAISE", "TOP_UP", "UNFUNDED"},
         {"RAISE", "TOP_UP", "AWAITING"},
     ]
@@ -318,17 +401,18 @@ def test_margin_on_its_way_to_one_venue_does_not_pay_for_another():
 
 def test_nothing_arrives_or_is_decided_while_the_venues_are_closed():
     result = run(
-        [1000.0, 1100.0, 1100.0],
-        **band(0.5, 0.5, 0.5),
+        [1000.0, 1000.0, 1100.0, 1100.0],
+        **band(0.0, 0.5, 0.5, 0.5),
         transfer_ticks=1,
-        is_open=[True, False, True],
+        is_open=[True, True, False, True],
     )
 
-    # Marked at tick 1 nonetheless: delta 10 · 100.
-    assert result.coming == [[2500.0], [2500.0], [0.0]]
-    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0])
-    assert [row[0] for row in result.pnl] == pytest.approx([0.0, 1000.0, 0.0])
-    assert result.reasons[1:] == [{"CLOSED"}, {"RAISE"}]
+    # Tick 1: 2 500 leave, due at tick 2. That one is marked nonetheless: delta 10 · 100.
+    # Tick 3: they arrive and carry 5 500 USD.
+    assert result.coming == [[0.0], [2500.0], [2500.0], [0.0]]
+    assert shorts(result) == pytest.approx([0.0, 0.0, 0.0, 5.0])
+    assert [row[0] for row in result.pnl] == pytest.approx([0.0, 0.0, 1000.0, 0.0])
+    assert result.reasons[2:] == [{"CLOSED"}, {"RAISE"}]
 
 
 def test_hours_without_a_venue_count_as_hours_without_an_intent():
@@ -348,14 +432,14 @@ def test_hours_without_a_venue_count_as_hours_without_an_intent():
 
 
 def test_a_budget_that_is_short_sends_what_there_is():
-    result = run([1000.0] * 2, **band(0.5, 0.5), transfer_ticks=1, budget_usd=1000.0)
+    result = run([1000.0] * 3, **band(0.0, 0.5, 0.5), transfer_ticks=1, budget_usd=1000.0)
 
-    # Tick 0: 2 500 are asked for, 1 000 leave, which would carry 4 ETH but are not there.
-    # Tick 1: they are; another 1 500 are asked for in vain.
-    assert result.coming == [[1000.0], [0.0]]
-    assert result.equity == [[0.0], [1000.0]]
-    assert shorts(result) == pytest.approx([0.0, 4.0])
-    assert result.reasons == [
+    # Tick 1: 2 500 are asked for, 1 000 leave, which would carry 4 ETH but are not there.
+    # Tick 2: they are; another 1 500 are asked for in vain.
+    assert result.coming == [[0.0], [1000.0], [0.0]]
+    assert result.equity == [[0.0], [0.0], [1000.0]]
+    assert shorts(result) == pytest.approx([0.0, 0.0, 4.0])
+    assert result.reasons[1:] == [
         {"RAISE", "TOP_UP", "UNFUNDED", "AWAITING"},
         {"RAISE", "TOP_UP", "UNFUNDED"},
     ]
@@ -363,19 +447,20 @@ def test_a_budget_that_is_short_sends_what_there_is():
 
 def test_a_move_between_venues_sends_the_margin_ahead():
     result = run_two_venues(
-        price=[1000.0] * 4,
-        **band(0.5, 0.5, 0.5, 0.5, width=0.05),
-        weights=[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        price=[1000.0] * 5,
+        **band(0.0, *[0.5] * 4, width=0.05),
+        weights=[[1.0, 0.0]] * 3 + [[0.0, 1.0]] * 2,
         transfer_ticks=1,
         capital_cost_per_year=0.0,
     )
 
-    # Tick 2: the second venue has no margin yet, so the first keeps the short; 2 500 leave.
-    # Tick 3: they carry it, and what the first one held comes back.
-    assert result.short_eth == [[0.0, 0.0], [5.0, 0.0], [5.0, 0.0], [0.0, 5.0]]
-    assert result.coming == [[2500.0, 0.0], [0.0, 0.0], [0.0, 2500.0], [0.0, 0.0]]
-    assert result.paid_in == [2500.0, 2500.0, 5000.0, 2500.0]
-    assert result.reasons[2:] == [
+    # Tick 1: 2 500 leave for the first venue. Tick 2: they carry 5 ETH there.
+    # Tick 3: the second venue has no margin yet, so the first keeps the short; 2 500 leave.
+    # Tick 4: they carry it, and what the first one held comes back.
+    assert result.short_eth == [[0.0, 0.0]] * 2 + [[5.0, 0.0]] * 2 + [[0.0, 5.0]]
+    assert result.coming == [[0.0, 0.0], [2500.0, 0.0], [0.0, 0.0], [0.0, 2500.0], [0.0, 0.0]]
+    assert result.paid_in == [0.0, 2500.0, 2500.0, 5000.0, 2500.0]
+    assert result.reasons[3:] == [
         {"IN_BAND", "SWITCH", "TOP_UP", "AWAITING"},
         {"IN_BAND", "SWITCH"},
     ]
@@ -400,21 +485,22 @@ def test_a_move_between_venues_with_a_spent_budget_sends_nothing():
 
 def test_a_move_between_venues_sends_ahead_what_there_is():
     result = run_two_venues(
-        price=[1000.0] * 4,
-        **band(*[0.5] * 4, width=0.05),
-        weights=[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        price=[1000.0] * 5,
+        **band(0.0, *[0.5] * 4, width=0.05),
+        weights=[[1.0, 0.0]] * 3 + [[0.0, 1.0]] * 2,
         transfer_ticks=1,
         capital_cost_per_year=0.0,
         budget_usd=3500.0,
     )
 
-    # Tick 2: 2 500 are asked for, and 1 000 of the budget are left beside what the short needs.
-    # Tick 3: they are there and stay there; they carry 4 of the 5 ETH, so nothing moves.
-    assert result.short_eth == [[0.0, 0.0], [5.0, 0.0], [5.0, 0.0], [5.0, 0.0]]
-    assert result.coming[2:] == [[0.0, 1000.0], [0.0, 0.0]]
-    assert result.equity[3] == [2500.0, 1000.0]
-    assert result.paid_in == [2500.0, 2500.0, 3500.0, 3500.0]
-    assert result.reasons[2:] == [{"IN_BAND", "SWITCH", "TOP_UP", "AWAITING"}] * 2
+    # Tick 1: 2 500 leave for the first venue. Tick 2: they carry 5 ETH there.
+    # Tick 3: 2 500 are asked for, and 1 000 of the budget are left beside what the short needs.
+    # Tick 4: they are there and stay there; they carry 4 of the 5 ETH, so nothing moves.
+    assert result.short_eth == [[0.0, 0.0]] * 2 + [[5.0, 0.0]] * 3
+    assert result.coming[3:] == [[0.0, 1000.0], [0.0, 0.0]]
+    assert result.equity[4] == [2500.0, 1000.0]
+    assert result.paid_in == [0.0, 2500.0, 2500.0, 3500.0, 3500.0]
+    assert result.reasons[3:] == [{"IN_BAND", "SWITCH", "TOP_UP", "AWAITING"}] * 2
 
 
 # --- Staying alive --------------------------------------------------------------------------------
@@ -448,18 +534,19 @@ def test_a_short_nobody_can_margin_is_cut_in_time(limits: dict, short: float):
 
 def test_a_short_is_cut_until_its_margin_arrives():
     result = run(
-        [1000.0, 1000.0, 1480.0, 1480.0],
-        **band(0.5, 0.5, 0.5, 0.5),
+        [1000.0, 1000.0, 1000.0, 1480.0, 1480.0],
+        **band(0.0, 0.5, 0.5, 0.5, 0.5),
         transfer_ticks=1,
         keep_alive=0.05,
     )
 
-    # Tick 2: 100 are there, 3 600 leave; what is there counts: 0.6 ETH.
-    # Tick 3: 3 700 carry 5 again.
-    assert shorts(result) == pytest.approx([0.0, 5.0, 0.6, 5.0])
-    assert result.coming[2] == [pytest.approx(3600.0)]
-    assert result.equity[3] == [pytest.approx(3700.0)]
-    assert result.reasons[2:] == [{"IN_BAND", "TOP_UP", "KEPT_ALIVE"}, {"RAISE"}]
+    # Tick 1: 2 500 leave. Tick 2: they carry 5 ETH.
+    # Tick 3: 2 500 − 5 · 480 = 100 are there, 3 600 leave; what is there counts: 0.6 ETH, as above.
+    # Tick 4: 3 700 carry 5 again.
+    assert shorts(result) == pytest.approx([0.0, 0.0, 5.0, 0.6, 5.0])
+    assert result.coming[3] == [pytest.approx(3600.0)]
+    assert result.equity[4] == [pytest.approx(3700.0)]
+    assert result.reasons[3:] == [{"IN_BAND", "TOP_UP", "KEPT_ALIVE"}, {"RAISE"}]
 
 
 def test_no_order_keeps_a_short_alive_outside_the_collar():
