@@ -16,6 +16,7 @@ STREET = (
     "decision",
     "simulation",
     "study",
+    "stress",
     "cli",
 )
 SOURCE = Path(__file__).parents[1] / "src" / "counterpoise"

@@ -15,8 +15,8 @@ from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.synthetic import generate
 from counterpoise.signals.training import forecast
-from counterpoise.study.stress import PEER, run_cases
-from counterpoise.study.stress_cases import HISTORICAL, SHOCKS
+from counterpoise.stress.cases import HISTORICAL, SHOCKS
+from counterpoise.stress.run import PEER, run_cases
 
 Ask = Callable[..., Result]
 KEYS = {"loss", "liquidations", "min_margin_ratio", "max_drawdown"}

@@ -13,10 +13,10 @@ from counterpoise.units import stamp
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
-    from counterpoise.study.breaches import Breach
-    from counterpoise.study.leverage_race import Runner
-    from counterpoise.study.stress import Stress
-    from counterpoise.study.stress_paths import Proof, Tally
+    from counterpoise.stress.breaches import Breach
+    from counterpoise.stress.leverage import Runner
+    from counterpoise.stress.paths import Proof, Tally
+    from counterpoise.stress.run import Stress
 
 _WIDTH, _CASE, _CELL = 80, 14, 11
 NOTES = (
@@ -67,7 +67,7 @@ def _matrix(found: "Stress", title: str, key: str, names: list[str]) -> None:
 
 def _sentences(found: "Stress", acted_on: str) -> list[str]:
     """What the cases come to, in plain words."""
-    from counterpoise.study.stress import PEER
+    from counterpoise.stress.run import PEER
 
     if not found.cases:
         return ["no case could be run: the lake holds none of these days"]
@@ -111,7 +111,7 @@ def _sentences(found: "Stress", acted_on: str) -> list[str]:
 
 def _tally_json(one: "Tally") -> dict[str, Any]:
     from counterpoise.decision.moment import Reason
-    from counterpoise.study.breaches import CAUSES
+    from counterpoise.stress.breaches import CAUSES
 
     def breach(found: "Breach | None") -> dict[str, Any] | None:
         if found is None:
@@ -143,7 +143,7 @@ def _tally_json(one: "Tally") -> dict[str, Any]:
 
 
 def _proof_json(proof: "Proof", paths: int, seed: int) -> dict[str, Any]:
-    from counterpoise.study import stress_paths as made
+    from counterpoise.stress import paths as made
 
     rule = next(iter(proof.rules.values()))
     return {
@@ -247,7 +247,7 @@ def _print_proof(found: dict[str, Any]) -> None:
 
 def _race_json(runners: "tuple[Runner, ...]") -> list[dict[str, Any]]:
     """Rules of margin as JSON; beside a dynamic one, the fixed one that is as often liquidated."""
-    from counterpoise.study.leverage_race import margin_at
+    from counterpoise.stress.leverage import margin_at
 
     return [
         asdict(one) | ({"fixed_margin": margin_at(runners, one)} if one.rule == "dynamic" else {})
@@ -366,10 +366,10 @@ def _work(
     from counterpoise.market.lake import Lake
     from counterpoise.signals.training import forecast
     from counterpoise.simulation.arena import contracts_of
-    from counterpoise.study.leverage_race import race
+    from counterpoise.stress.leverage import race
+    from counterpoise.stress.paths import prove
+    from counterpoise.stress.run import run_cases
     from counterpoise.study.reuse import FOLDER, Shelf, recall_forecasts
-    from counterpoise.study.stress import run_cases
-    from counterpoise.study.stress_paths import prove
     from counterpoise.venues.costs import one_way_cost
 
     timeline = build_timeline(Lake(settings.lake), settings.venue.names, settings.venue.symbol)

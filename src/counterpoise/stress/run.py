@@ -21,7 +21,7 @@ from counterpoise.risk.guard import NO_GUARD
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.simulate import simulate
-from counterpoise.study.stress_cases import (
+from counterpoise.stress.cases import (
     HISTORICAL,
     SHOCK_AT_H,
     SHOCK_DAYS,

@@ -23,7 +23,7 @@ from counterpoise.simulation.arena import Arena, contracts_of
 from counterpoise.simulation.arrays import GuardArrays
 from counterpoise.simulation.prices import MarketArrays, prices_of
 from counterpoise.simulation.simulate import simulate_one
-from counterpoise.study.stress_paths import whole_history
+from counterpoise.stress.paths import whole_history
 from counterpoise.units import DAY_MS, HOURS_PER_DAY, to_ms
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,16 @@ from counterpoise.hedging import Situation
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.simulate import simulate, simulate_one
-from counterpoise.study.stress import (
+from counterpoise.stress.cases import (
+    HISTORICAL,
+    SHOCK_AT_H,
+    SHOCK_DAYS,
+    SHOCKS,
+    Calm,
+    Historical,
+    calm_days,
+)
+from counterpoise.stress.run import (
     PEER,
     Case,
     Stress,
@@ -21,15 +30,6 @@ from counterpoise.study.stress import (
     opened_once,
     outcome,
     run_cases,
-)
-from counterpoise.study.stress_cases import (
-    HISTORICAL,
-    SHOCK_AT_H,
-    SHOCK_DAYS,
-    SHOCKS,
-    Calm,
-    Historical,
-    calm_days,
 )
 from counterpoise.units import to_ms
 from tests.random_timeline import random_timeline

@@ -9,7 +9,7 @@ from counterpoise.config import Settings
 from counterpoise.errors import NotEnoughData
 from counterpoise.hedging import Situation
 from counterpoise.signals.forecasts import Forecasts
-from counterpoise.study.leverage_race import FIXED, QUANTILES, Runner, margin_at, race
+from counterpoise.stress.leverage import FIXED, QUANTILES, Runner, margin_at, race
 from tests.random_timeline import random_timeline
 
 HOURS = 24 * 240

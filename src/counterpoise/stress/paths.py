@@ -25,7 +25,7 @@ from counterpoise.risk.guard import NO_GUARD, GuardRules
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.prices import MarketArrays, prices_of
 from counterpoise.simulation.simulate import simulate_one
-from counterpoise.study.breaches import Breach, breaches_of
+from counterpoise.stress.breaches import Breach, breaches_of
 from counterpoise.units import HOUR_MS, HOURS_PER_DAY, HOURS_PER_YEAR
 
 Floats = NDArray[np.float64]

@@ -18,8 +18,8 @@ from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.arrays import CostRules
 from counterpoise.simulation.simulate import simulate_one
-from counterpoise.study.breaches import PARTS, Breach, breaches_of, could_breach, needed
-from counterpoise.study.stress_paths import (
+from counterpoise.stress.breaches import PARTS, Breach, breaches_of, could_breach, needed
+from counterpoise.stress.paths import (
     BLOCK_H,
     JUMPS_PER_YEAR,
     PATH_H,
