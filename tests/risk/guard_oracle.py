@@ -6,7 +6,7 @@ page alone and shares no code with the package. It is not fast and checks no inp
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 TOLERANCE = 1e-12  # of a hedge ratio
 NEVER = -math.inf
@@ -47,7 +47,7 @@ class Look:
     profit: float  # P, of the hedge, USD
     earned: float  # funding received since the beginning, USD
     exposure: float  # L, ETH
-    short_held: bool
+    short_eth: float
     cost: Sequence[float]  # per venue, expected, of notional; NaN = unknown
     weights: Sequence[float]  # of the intent in force
     event_floor: float
@@ -62,6 +62,7 @@ class Verdict:
     cheaper: bool  # the funding guard takes the hedge to the low edge of the band
     venue: int | None  # where all of the short has to be
     kept: float  # USD of equity the floor keeps; −∞ for none
+    standby: float  # hedge ratio that margin stands ready for
     # What the reasons are told from.
     event_leads: bool
     locked: bool
@@ -131,6 +132,7 @@ class GuardOracle:
                 cheaper=False,
                 venue=None,
                 kept=NEVER,
+                standby=0.0,
                 event_leads=True,
                 locked=False,
                 on=False,
@@ -145,6 +147,7 @@ class GuardOracle:
             cheaper=cheaper,
             venue=self.venue,
             kept=kept,
+            standby=self._standby(at, kept),
             event_leads=at.event_floor > self.floor,
             locked=locked,
             on=self.on,
@@ -202,6 +205,28 @@ class GuardOracle:
             self.floor = need
         return kept, locked
 
+    def _standby(self, at: Look, kept: float) -> float:
+        """Floor after one more gap, or at the first step of the lock, as of the present price."""
+        rules, coins = self.rules, at.exposure * at.spot
+        if coins <= 0 or at.equity <= 0:
+            return 0.0
+        ready = 0.0
+        if kept > -math.inf:
+            h = min(max(at.short_eth / at.exposure, self.floor), self.full)
+            fallen = replace(
+                at,
+                equity=at.equity - rules.gap * (1 - h) * coins,
+                spot=at.spot * (1 - rules.gap),
+            )
+            ready = self._need(kept, fallen) * (1 - rules.gap)
+        if math.isfinite(rules.lock_step):
+            first_step = self.base * (1 + rules.lock_step)
+            if self.top < first_step and at.equity >= (1 - rules.gap) * first_step:
+                risen = replace(at, equity=first_step, spot=at.spot * first_step / at.equity)
+                locked = self.base * (1 + rules.lock_keep * rules.lock_step)
+                ready = max(ready, self._need(locked, risen) * first_step / at.equity)
+        return ready
+
     def _kept(self) -> tuple[float, bool]:
         rules = self.rules
         by_drawdown = by_lock = -math.inf
@@ -251,7 +276,7 @@ class GuardOracle:
             self.reference[k] = x
             self.until[k] = NEVER
             return False
-        if k in {SHORT, SHORT_EQUITY} and not at.short_held:
+        if k in {SHORT, SHORT_EQUITY} and not at.short_eth > 0:
             self.reference[k] = x
             return False
         if self.rules.stop_trailing[k]:

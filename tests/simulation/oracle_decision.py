@@ -120,13 +120,13 @@ def decide(memory: Memory, at: Moment, limits: Limits) -> Decision:
     h = hedge_ratio(held, at.exposure)
     asked, _ = goal_of(band, h)
     weights = memory.weights
-    least, forced = 0.0, math.nan
+    least, forced, standby = 0.0, math.nan, 0.0
     value = kept = math.nan
     if memory.guard is not None:
         verdict = look(memory.guard, memory.weights, at)
         reasons |= verdict.reasons(band[0])
         band = verdict.band(*band)
-        least, forced = verdict.least, verdict.forced
+        least, forced, standby = verdict.least, verdict.forced, verdict.standby
         value = at.value
         kept = math.nan if verdict.kept == -math.inf else verdict.kept
         if verdict.venue is not None:
@@ -179,14 +179,15 @@ def decide(memory: Memory, at: Moment, limits: Limits) -> Decision:
     reasons |= limit_orders(plan, at, limits, memory.spent, total, over_the_cap=over_the_cap)
 
     # 7. Collateral, and 8. paying for it.
-    ask_for_margin(plan, at, reasons)
-    pay_for_it(plan, at, limits, reasons)
+    ready = [margin_ready(v, standby, weights, at) for v in at.venues]
+    ask_for_margin(plan, at, ready, reasons)
+    pay_for_it(plan, at, ready, reasons)
     if plan.lowered and pure:
         asked_for = plan.collateral
         plan = Plan(list(at.short))
         reasons |= limit_orders(plan, at, limits, memory.spent, held, over_the_cap=over_the_cap)
-        ask_for_margin(plan, at, reasons)
-        pay_for_it(plan, at, limits, reasons)
+        ask_for_margin(plan, at, ready, reasons)
+        pay_for_it(plan, at, ready, reasons)
         if at.takes_time:
             send_ahead(plan, at, asked_for)
 
@@ -253,7 +254,7 @@ def look(guard: GuardOracle, weights: list[float], at: Moment) -> Verdict:
             profit=at.profit,
             earned=at.earned,
             exposure=at.exposure,
-            short_held=sum(at.short) > 0,
+            short_eth=sum(at.short),
             cost=at.cost,
             weights=weights,
             event_floor=at.event_floor,
@@ -406,25 +407,41 @@ def keep_legs_together(plan: Plan, at: Moment, limits: Limits, total: float) -> 
 # --- Steps 7 and 8 --------------------------------------------------------------------------------
 
 
-def ask_for_margin(plan: Plan, at: Moment, reasons: set[str]) -> None:
+def margin_ready(v: int, standby: float, weights: list[float], at: Moment) -> float:
+    """USD of margin a venue holds for the hedge that may be asked for next."""
+    if not (at.takes_time and standby > 0):
+        return 0.0
+    return standby * max(at.exposure, 0.0) * weights[v] * at.price[v] / at.leverage_max
+
+
+def ask_for_margin(plan: Plan, at: Moment, ready: list[float], reasons: set[str]) -> None:
     """Margin each venue should hold for its target, if there is the money for it."""
     plan.collateral = []
     for v in at.venues:
         have = at.have[v]
         notional = max(plan.target[v] * at.price[v], at.debt[v])
+        too_little = have <= 0 or notional > at.leverage_max * have
+        too_much = notional * at.leverage_max < at.leverage**2 * have
         if plan.target[v] == 0:
-            plan.collateral.append(0.0)
-        elif have <= 0 or notional > at.leverage_max * have:
-            plan.collateral.append(notional / at.leverage)
-            reasons.add("TOP_UP")
-        elif notional * at.leverage_max < at.leverage**2 * have:
-            plan.collateral.append(notional / at.leverage)
-            reasons.add("RELEASE")
+            collateral = 0.0
+        elif too_little or too_much:
+            collateral = notional / at.leverage
         else:
-            plan.collateral.append(have)
+            collateral = have
+        if have < ready[v]:
+            collateral = max(collateral, 1.25 * ready[v])
+        elif ready[v] > 0:
+            collateral = max(collateral, min(have, 1.25 * ready[v]))
+        if abs(collateral - have) <= 1e-9 * (abs(have) + collateral):
+            collateral = have
+        plan.collateral.append(collateral)
+        if collateral > have and (plan.target[v] > 0 or ready[v] > 0):
+            reasons.add("TOP_UP")
+        if collateral < have and plan.target[v] > 0:
+            reasons.add("RELEASE")
 
 
-def pay_for_it(plan: Plan, at: Moment, limits: Limits, reasons: set[str]) -> None:
+def pay_for_it(plan: Plan, at: Moment, ready: list[float], reasons: set[str]) -> None:
     """Cut margins to what can be posted, and targets to what that carries."""
     have = at.have
     freed = sum(
@@ -434,7 +451,8 @@ def pay_for_it(plan: Plan, at: Moment, limits: Limits, reasons: set[str]) -> Non
     )
     plan.spare = max(at.available + freed, 0.0)  # what is overdrawn never takes margin back
     for v in at.venues:
-        if not (plan.target[v] > 0 and plan.collateral[v] > have[v]):
+        wants = plan.target[v] > 0 or ready[v] > 0
+        if not (wants and plan.collateral[v] > have[v]):
             continue
         need = (plan.collateral[v] - have[v]) / at.unit[v]
         if need <= plan.spare:
@@ -444,7 +462,7 @@ def pay_for_it(plan: Plan, at: Moment, limits: Limits, reasons: set[str]) -> Non
         plan.collateral[v] = have[v] + plan.spare * at.unit[v]
         if plan.target[v] > at.short[v]:
             cut_to_what_is_carried(plan, v, plan.collateral[v], at)
-        if plan.target[v] == 0:
+        if plan.target[v] == 0 and ready[v] == 0:
             plan.collateral[v] = 0.0  # nothing to back, so the spare is there for the next venue
         else:
             plan.spare = 0.0

@@ -16,6 +16,7 @@ from counterpoise.decision.moment import (
     MINIMUM,
     ON_WAY,
     PRICE,
+    SHARE,
     SHORT,
     STEP,
     TARGET,
@@ -28,6 +29,9 @@ from counterpoise.decision.orders import steps_of
 
 Floats = NDArray[np.float64]
 
+#: Margin that stands ready is topped up to this many times what is needed.
+AMPLE = 1.25
+
 _TOP_UP = int(Reason.TOP_UP)
 _RELEASE = int(Reason.RELEASE)
 _UNFUNDED = int(Reason.UNFUNDED)
@@ -36,14 +40,27 @@ _KEPT_ALIVE = int(Reason.KEPT_ALIVE)
 
 
 @njit_in_place
-def fund(book: Floats, moment: Moment) -> tuple[int, bool, float]:
+def ready_usd(book: Floats, v: int, moment: Moment, standby: float) -> float:
+    """Margin that a venue should hold for a hedge that may be asked for next, USD."""
+    if not moment.waits or standby <= 0.0:
+        return 0.0
+    exposure_usd = max(moment.exposure_eth, 0.0) * book[PRICE, v]
+    return float(standby * exposure_usd * book[SHARE, v] / moment.leverage_max)
+
+
+@njit_in_place
+def fund(book: Floats, moment: Moment, standby: float) -> tuple[int, bool, float]:
     """Margin the targets; where the money ends or is on its way, cut what was to be added.
+
+    Where collateral takes time, margin also stands ready for the hedge ratio ``standby``.
 
     Parameters
     ----------
     book : float64 (rows, V)
         ``COLLATERAL`` is written, ``TARGET`` may be lowered.
     moment : Moment
+    standby : float
+        Hedge ratio, at the present price.
 
     Returns
     -------
@@ -63,11 +80,19 @@ def fund(book: Floats, moment: Moment) -> tuple[int, bool, float]:
         book[COLLATERAL, v] = have
         if book[TARGET, v] == 0.0:
             book[COLLATERAL, v] = 0.0
-        elif have <= 0.0 or notional > most * have:
+        elif have <= 0.0 or notional > most * have or notional * most < moment.leverage**2 * have:
             book[COLLATERAL, v] = notional / moment.leverage
+        ready = ready_usd(book, v, moment, standby)
+        if have < ready:
+            book[COLLATERAL, v] = max(book[COLLATERAL, v], AMPLE * ready)
+        elif ready > 0.0:
+            book[COLLATERAL, v] = max(book[COLLATERAL, v], min(have, AMPLE * ready))
+        change = book[COLLATERAL, v] - have
+        if abs(change) <= DUST * (abs(have) + book[COLLATERAL, v]):
+            book[COLLATERAL, v] = have
+        elif change > 0.0 and (book[TARGET, v] > 0.0 or ready > 0.0):
             reasons |= _TOP_UP
-        elif notional * most < moment.leverage**2 * have:
-            book[COLLATERAL, v] = notional / moment.leverage
+        elif change < 0.0 and book[TARGET, v] > 0.0:
             reasons |= _RELEASE
         if book[COLLATERAL, v] < have:
             # Margin on its way cannot be called back.
@@ -76,7 +101,8 @@ def fund(book: Floats, moment: Moment) -> tuple[int, bool, float]:
     cut = False
     for v in range(venues):
         have = book[EQUITY, v] + book[ON_WAY, v]
-        if book[TARGET, v] == 0.0 or book[COLLATERAL, v] <= have:
+        ready = ready_usd(book, v, moment, standby)
+        if book[COLLATERAL, v] <= have or (book[TARGET, v] == 0.0 and ready == 0.0):
             continue
         need = (book[COLLATERAL, v] - have) / book[UNIT, v]
         if need <= spare:
@@ -86,7 +112,7 @@ def fund(book: Floats, moment: Moment) -> tuple[int, bool, float]:
         book[COLLATERAL, v] = have + spare * book[UNIT, v]
         if book[TARGET, v] > book[SHORT, v]:
             cut = _carry(book, v, book[COLLATERAL, v] * most) or cut
-        if book[TARGET, v] == 0.0:
+        if book[TARGET, v] == 0.0 and ready == 0.0:
             book[COLLATERAL, v] = 0.0
         else:
             spare = 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit_in_place
-from counterpoise.decision.collateral import fund, give_what_was_asked, stay_alive
+from counterpoise.decision.collateral import fund, give_what_was_asked, ready_usd, stay_alive
 from counterpoise.decision.moment import (
     ASKED,
     ASKED_FOR,
@@ -61,6 +61,7 @@ from counterpoise.risk.guard import (
     KEPT,
     LEAST,
     LEVEL,
+    STANDBY,
     STOPPED,
     TO_VENUE,
     GuardRules,
@@ -214,13 +215,13 @@ def rests(
             if book[SHORT, v] != 0.0 or book[EQUITY, v] != 0.0:
                 return -1
             continue
-        if not _margined(book, v, moment, limits):
+        if not _margined(book, v, moment, limits, bound[STANDBY]):
             return -1
     return flags if deviation <= SWITCH_TOLERANCE * held else -1
 
 
 @njit_in_place
-def _margined(book: Floats, v: int, moment: Moment, limits: Limits) -> bool:
+def _margined(book: Floats, v: int, moment: Moment, limits: Limits, standby: float) -> bool:
     """Whether the collateral of a held short stays as it is."""
     notional = max(book[SHORT, v] * book[PRICE, v], book[DEBT, v])
     equity, most = book[EQUITY, v], moment.leverage_max
@@ -228,6 +229,7 @@ def _margined(book: Floats, v: int, moment: Moment, limits: Limits) -> bool:
         notional <= most * equity
         and notional * most >= moment.leverage**2 * equity
         and limits.keep_alive * notional <= equity
+        and ready_usd(book, v, moment, standby) <= equity
     )
 
 
@@ -361,7 +363,7 @@ def step(
     total_eth = max(goal * exposure, 0.0) if moves else -1.0
     reasons |= round_orders(book, total_eth, over_cap, moves and not resized)
     reasons |= limit_orders(book, exposure, total_eth, limits, moment.spot, room, over_cap)
-    reasons |= _margin(book, moment, limits, room, over_cap, resized)
+    reasons |= _margin(book, moment, limits, bound[STANDBY], room, over_cap, resized)
     reasons |= stay_alive(book, moment, limits, room)
     traded = 0.0
     for v in range(venues):
@@ -376,10 +378,16 @@ def step(
 
 @njit_in_place
 def _margin(
-    book: Floats, moment: Moment, limits: Limits, room: float, over_cap: bool, resized: bool
+    book: Floats,
+    moment: Moment,
+    limits: Limits,
+    standby: float,
+    room: float,
+    over_cap: bool,
+    resized: bool,
 ) -> int:
     """Margin the targets, and the shorts instead where a move between venues lacks the money."""
-    reasons, cut, _ = fund(book, moment)
+    reasons, cut, _ = fund(book, moment, standby)
     if not cut or resized:
         return reasons
     # Without the money for one leg the other stays, and is margined where it is.
@@ -387,7 +395,7 @@ def _margin(
         book[ASKED_FOR, v] = book[COLLATERAL, v]
     keep_shorts(book)
     reasons |= limit_orders(book, moment.exposure_eth, -1.0, limits, moment.spot, room, over_cap)
-    again, _, spare = fund(book, moment)
+    again, _, spare = fund(book, moment, standby)
     if moment.waits:
         give_what_was_asked(book, spare)
     return reasons | again

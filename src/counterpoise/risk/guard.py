@@ -33,8 +33,11 @@ SIZE = FIRED_AT + STOPS
 #: What a look leaves: the floor of the hedge ratio; the ratio a stop asks for (NaN: none); whether
 #: the low edge of the band is to be taken; the venue that takes all (-1: the intent's weights);
 #: equity that is kept, USD (-inf: nothing); the flag to raise where the floor binds; the stop that
-#: forces a ratio and the level it fired at (NaN: none); the funding cost of the intent's weights.
-LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, STOPPED, LEVEL, AT_COST, BOUND_SIZE = range(10)
+#: forces a ratio and the level it fired at (NaN: none); the funding cost of the intent's weights;
+#: the hedge ratio that margin should stand ready for at the present price.
+LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, STOPPED, LEVEL, AT_COST, STANDBY, BOUND_SIZE = range(
+    11
+)
 
 #: Why the funding guard is on: what is expected costs too much, or what was earned is being eaten.
 TOO_EXPENSIVE, EATEN = 1.0, 2.0
@@ -222,6 +225,7 @@ def look(
     memory[NOW] = seen.now
     exposure_usd = seen.exposure_eth * seen.spot
     flags = _floor(memory, rules, full, seen.now, seen.equity, exposure_usd, bound)
+    bound[STANDBY] = _standby(memory, rules, full, seen, exposure_usd, bound[KEPT])
     flags |= _stops(memory, rules, seen, bound)
     flags |= _funding(memory, rules, seen.earned, weights, cost, bound)
     bound[LEAST] = memory[FLOOR]
@@ -236,7 +240,7 @@ def _unseen(event_floor: float, bound: Floats) -> int:
     """Bind nothing but the floor of an event: there is no equity to guard."""
     bound[LEAST], bound[BINDS] = event_floor, EVENT
     bound[FORCED] = bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = np.nan
-    bound[CHEAPER], bound[TO_VENUE], bound[KEPT] = 0.0, -1.0, -np.inf
+    bound[CHEAPER], bound[TO_VENUE], bound[KEPT], bound[STANDBY] = 0.0, -1.0, -np.inf, 0.0
     return 0
 
 
@@ -296,6 +300,34 @@ def _floor(
         memory[FLOOR] = need
     bound[KEPT] = kept
     return REARMED if memory[REARMED_AT] == now else 0
+
+
+@njit_in_place
+def _standby(
+    memory: Floats,
+    rules: GuardRules,
+    full: float,
+    seen: Seen,
+    exposure_usd: float,
+    kept: float,
+) -> float:
+    """Hedge ratio to keep margin ready for: the floor after one gap, or at a lock's first step."""
+    if exposure_usd <= 0.0 or seen.equity <= 0.0:
+        return 0.0
+    ready = 0.0
+    if kept > -np.inf:
+        held = min(max(seen.short_eth / seen.exposure_eth, memory[FLOOR]), full)
+        after = seen.equity - rules.gap * (1.0 - held) * exposure_usd
+        price = 1.0 - rules.gap
+        ready = _need(rules, full, kept, after, exposure_usd * price) * price
+    if rules.lock_step < np.inf:
+        step = memory[BASE] * (1.0 + rules.lock_step)
+        if memory[TOP] < step and seen.equity >= (1.0 - rules.gap) * step:
+            locked = memory[BASE] * (1.0 + rules.lock_keep * rules.lock_step)
+            price = step / seen.equity
+            first = _need(rules, full, locked, step, exposure_usd * price) * price
+            ready = max(ready, first)
+    return ready
 
 
 @njit_in_place
