@@ -193,7 +193,7 @@ def test_the_first_look_is_put_off_until_there_is_something_to_guard():
                 profit=0.0,
                 earned=0.0,
                 exposure=10.0,
-                short_held=False,
+                short_eth=0.0,
                 cost=[NAN],
                 weights=[1.0],
                 event_floor=event_floor,
