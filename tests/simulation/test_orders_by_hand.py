@@ -6,7 +6,7 @@ notional is more than four times it. They say nothing about the compiled simulat
 
 import pytest
 
-from tests.simulation.test_guard_by_hand import run, shorts
+from tests.simulation.test_guard_by_hand import DRAWDOWN, run, shorts
 from tests.simulation.test_oracle_by_hand import (
     ONE_PER_100_000_AN_HOUR,
     band,
@@ -560,3 +560,24 @@ def test_no_order_keeps_a_short_alive_outside_the_collar():
         collar=0.1,
     )
     assert shorts(result) == pytest.approx([5.0, 5.0])
+
+
+def test_margin_stands_ready_for_the_floor_of_the_next_gap():
+    result = run(
+        [1000.0, 1000.0, 1000.0, 860.0], **band(0.0, 0.0, 0.0, 0.0), **DRAWDOWN, transfer_ticks=1
+    )
+
+    # V = 10 000 of which 8 000 are kept: c = 2 000 is more than g = 0.15 · 10 000, the floor is 0.
+    # After one gap V' = 8 500, c' = 500 against g' = 0.15 · 8 500 = 1 275: 1 − 20/51 = 31/51, which
+    #   at the price of now is a hedge of 31/51 · 0.85 = 31/60: 31/60 · 10 000 / 4 = 1 291.67 of
+    #   margin, topped up to 1.25 times it.
+    # Tick 0 is the first decision: nothing is asked for that was not needed before it.
+    # Tick 1: it departs, tick 2: it is there and rests.
+    # Tick 3: V 8 600, c 600 against g 0.15 · 8 600 = 1 290: 1 − 600/1 290 = 23/43 = 0.5348: 5.3
+    #   ETH, and 1 614.58 · 4 / 860 carries 7.5: no hour is lost.
+    ready = 1.25 * 31 / 60 * 10_000 / 4
+    assert result.coming[1] == pytest.approx([ready])
+    assert result.equity[2] == pytest.approx([ready])
+    assert result.reasons[:3] == [{"IN_BAND"}, {"IN_BAND", "TOP_UP"}, {"IN_BAND"}]
+    assert shorts(result) == pytest.approx([0.0, 0.0, 0.0, 5.3])
+    assert "AWAITING" not in result.reasons[3]
