@@ -220,9 +220,43 @@ CONTRADICTIONS = {
         "[risk.orders]\norder_usd = 2e6\nminute_usd = 1e6",
         ("risk.orders.order_usd = 2000000.0 (FILE)", "risk.orders.minute_usd = 1000000.0 (FILE)"),
     ),
+    "a lock without a step": (
+        "[risk.profit_lock]\nkeep = 0.9",
+        ("risk.profit_lock.keep = 0.9 (FILE)", "risk.profit_lock.step = None (default)"),
+    ),
+    "an order that is a mistake before it is full": (
+        "[risk.orders]\nfat_finger = 0.5",
+        (
+            "risk.orders.fat_finger = 0.5 (FILE)",
+            "hedge.max_ratio = 1.0 (default)",
+            "risk.orders.order_usd = None (default)",
+        ),
+    ),
+    **{
+        f"a {name} stop that is described but off": (
+            f"[risk.stops.{name}]\naction = 'flatten'",
+            (
+                f"risk.stops.{name}.distance = None (default)",
+                f"risk.stops.{name}.action = 'flatten' (FILE)",
+                f"risk.stops.{name}.follow = 'trailing' (default)",
+                f"risk.stops.{name}.cooldown_h = 24 (default)",
+            ),
+        )
+        for name in STOPS
+    },
+    **{
+        f"a leverage around {name} events above the most": (
+            f"[risk.events.{name}]\nleverage_cap = 4",
+            (
+                f"risk.events.{name}.leverage_cap = 4.0 (FILE)",
+                "capital.leverage_max = 3.0 (default)",
+            ),
+        )
+        for name in EVENTS
+    },
     **{
         f"a {name} stop that says where to cut but not to": (
-            f"[risk.stops.{name}]\nto_ratio = 0.5",
+            f"[risk.stops.{name}]\ndistance = 0.1\nto_ratio = 0.5",
             (
                 f"risk.stops.{name}.action = 'full_hedge' (default)",
                 f"risk.stops.{name}.to_ratio = 0.5 (FILE)",
@@ -232,7 +266,8 @@ CONTRADICTIONS = {
     },
     **{
         f"a {name} stop that cuts above the cap": (
-            f"[risk.stops.{name}]\naction = 'cut'\nto_ratio = 0.95\n[hedge]\nmax_ratio = 0.9",
+            f"[risk.stops.{name}]\ndistance = 0.1\naction = 'cut'\nto_ratio = 0.95\n"
+            "[hedge]\nmax_ratio = 0.9",
             (f"risk.stops.{name}.to_ratio = 0.95 (FILE)", "hedge.max_ratio = 0.9 (FILE)"),
         )
         for name in STOPS
@@ -328,6 +363,7 @@ def test_settings_made_in_code_do_not_contradict_each_other_either() -> None:
             },
             "at most 50, what dydx",
         ),
+        ({"risk": {"orders": {"order_usd": 5}}}, "at least 20 USD, the smallest order of binance"),
     ],
 )
 def test_what_a_venue_does_not_allow_is_refused_with_both_settings(
@@ -336,7 +372,7 @@ def test_what_a_venue_does_not_allow_is_refused_with_both_settings(
     loaded = load_settings(overrides=settings)
     with pytest.raises(FixConfig, match="contradict each other") as refused:
         refuse_what_venues_refuse(loaded)
-    for told in (expected, "venue.names = (", "(command line)", "capital."):
+    for told in (expected, "venue.names = (", "(command line)"):
         assert told in str(refused.value)
 
 

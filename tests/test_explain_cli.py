@@ -92,8 +92,9 @@ def test_the_drawdown_limit_tells_what_it_keeps_of_what(run: Path) -> None:
     link = next(link for link in found.links if link.guard == "DRAWDOWN")
     row = table.row(tick - FIRST, named=True)
     assert link.at == row["chain_floor"] > 0.5
-    assert f"keeps {row['chain_kept_usd']:,.0f} USD of {row['chain_guarded_usd']:,.0f}" in link.says
-    assert "the drawdown limit of 20.0 %" in link.says
+    equity, kept = row["chain_guarded_usd"], row["chain_kept_usd"]
+    assert f"equity is {equity:,.0f} USD and {kept:,.0f} USD are to be kept" in link.says
+    assert "(drawdown limit of 20.0 %)" in link.says
 
 
 def test_a_missing_signal_and_a_venue_that_is_down_are_told(run: Path) -> None:
@@ -127,7 +128,8 @@ def test_every_reason_has_a_clause() -> None:
     numbers = dict.fromkeys(
         ("asked", "floor", "forced", "goal", "guarded_usd", "kept_usd", "held"), 0.5
     ) | {"stop": 2.0, "stop_level": 2_000.0, "funding_cost": 0.01, "leverage_max": 3.0}
-    numbers["distance"] = 0.2
+    numbers |= {"distance": 0.2, "event_floor": 0.9, "event_class": 1.0, "quiet": 1.0}
+    numbers |= {"stop_hours": 5.0, "funding_why": 2.0, "venue": 1.0}
     told = {flag: chain_of(flag, numbers, SETTINGS.model_dump(mode="json")) for flag in Reason}
     moves = Reason.IN_BAND | Reason.RAISE | Reason.LOWER | Reason.HELD | Reason.FALLBACK
     for flag, links in told.items():
@@ -141,7 +143,7 @@ def test_the_command_prints_a_sentence_and_json(
 ) -> None:
     assert run_command(["explain", str(run), "--at", moment(run, CRASH)]) == 0
     printed = capsys.readouterr().out
-    assert "half: 50.0 % was hedged; the intent left it there; the drawdown limit" in printed
+    assert "half: 50.0 % was hedged; the intent left it there; equity is " in printed
     assert "the spot stop (12.0 %), fired with spot at" in printed
     assert run_command(["explain", str(run), "--at", moment(run, CRASH), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

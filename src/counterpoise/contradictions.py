@@ -89,7 +89,16 @@ def _stop_rules(name: str) -> tuple["Rule", ...]:
         ratio = getattr(settings.risk.stops, name).to_ratio
         return ratio is not None and ratio > settings.hedge.max_ratio
 
+    def unarmed(settings: "Settings") -> bool:
+        stop = getattr(settings.risk.stops, name)
+        return stop.distance is None and bool(stop != type(stop)())
+
     return (
+        Rule(
+            tuple(f"{key}.{part}" for part in ("distance", "action", "follow", "cooldown_h")),
+            unarmed,
+            "a distance beside them: without one the stop is off",
+        ),
         Rule(
             (f"{key}.action", f"{key}.to_ratio"), cut, "to_ratio with action = 'cut', and only then"
         ),
@@ -105,12 +114,20 @@ def _event_rules(name: str) -> tuple["Rule", ...]:
         floor: float = getattr(settings.risk.events, name).hedge_floor
         return floor > settings.hedge.max_ratio
 
+    def above(settings: "Settings") -> bool:
+        return _above(settings, f"{key}.leverage_cap", "capital.leverage_max")
+
     def below(settings: "Settings") -> bool:
         cap = getattr(settings.risk.events, name).leverage_cap
         return cap is not None and bool(cap < settings.capital.leverage_min)
 
     return (
         Rule((f"{key}.hedge_floor", "hedge.max_ratio"), beyond, "hedge_floor at most max_ratio"),
+        Rule(
+            (f"{key}.leverage_cap", "capital.leverage_max"),
+            above,
+            "leverage_cap at most leverage_max, or it caps nothing",
+        ),
         Rule(
             (f"{key}.leverage_cap", "capital.leverage_min"),
             below,
@@ -186,6 +203,21 @@ RULES = (
         ("risk.profit_lock.step", "hedge.max_ratio"),
         lambda s: s.risk.profit_lock.step is not None and s.hedge.max_ratio < 1.0,
         "max_ratio of at least 1: less than a full hedge cannot lock a gain",
+    ),
+    Rule(
+        ("risk.profit_lock.keep", "risk.profit_lock.step"),
+        lambda s: s.risk.profit_lock.step is None and s.risk.profit_lock.keep != 0.5,
+        "a step beside keep: without one the lock is off",
+    ),
+    Rule(
+        ("risk.orders.fat_finger", "hedge.max_ratio", "risk.orders.order_usd"),
+        lambda s: (
+            s.risk.orders.order_usd is None
+            and s.risk.orders.minute_usd is None
+            and s.risk.orders.fat_finger < s.hedge.max_ratio
+        ),
+        "fat_finger at least max_ratio, or order_usd that cuts orders before they are looked at: "
+        "the guard may go to a full hedge at once",
     ),
     Rule(
         ("risk.stops.portfolio.distance", "risk.drawdown.limit"),

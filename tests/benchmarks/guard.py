@@ -97,7 +97,7 @@ def decisions(_folder: Path) -> dict[str, object]:
         book[rows.PRICE, 0] = price
         desk.moment[:] = (
             *(call / 60, 0.0, 1_000.0, price, price, 1_000.0 * price, 1.0, 0.0, 0.0),
-            *(0.0, 0.0, 2.0, 3.0, 1e9, 1.0),
+            *(0.0, np.nan, 0.0, 2.0, 3.0, 1e9, 1.0),
         )
         desk.decide()
         taken.append(time.perf_counter_ns() - begin)

@@ -83,8 +83,14 @@ def oracle(folder: Path) -> dict[str, object]:
         if name != "highest_rate" and not name.startswith("tier_")
     }
     tiers = (where.venue.tier_cap[0], where.venue.tier_rate[0], where.venue.tier_amount[0])
+    limits = where.limits._asdict()
+    limits.pop("mark_max_age_s")  # history has no stale mark
+    watch = {name: values[:FEW] for name, values in where.watch._asdict().items()}
+    watch.pop("event_class")  # only told
     rules = {
-        **{**where.limits._asdict(), "grace_ticks": int(where.limits.grace_ticks)},
+        **{**limits, "grace_ticks": int(where.limits.grace_ticks)},
+        **watch,
+        **where.guard._asdict(),
         **where.costs._asdict(),
         **where.account._asdict(),
     }

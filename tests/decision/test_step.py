@@ -256,7 +256,7 @@ def test_what_rests_is_what_step_leaves_alone(
         state, initial_memory(), book, moment, *row, LIMITS, NO_GUARD, bound, np.empty(rows.LINKS)
     )
     remember(remembered, *row, weights)
-    remembered[rows.STATE_NOW] = moment.now
+    remembered[rows.STATE_NOW] = remembered[rows.STATE_MINUTE] = moment.now
     remembered[rows.STATE_WEIGHTS + venues :] = short
     assert Reason(reasons) == Reason(flags) == Reason.IN_BAND
     assert book[rows.TARGET].tolist() == short

@@ -64,7 +64,8 @@ class Verdict:
     kept: float  # USD of equity the floor keeps; −∞ for none
     standby: float  # hedge ratio that margin stands ready for
     # What the reasons are told from.
-    event_leads: bool
+    floor: float
+    event_floor: float
     locked: bool
     on: bool
     rearmed: bool
@@ -92,11 +93,10 @@ class Verdict:
             reasons.add("STOP")
         if self.on:
             reasons.add("FUNDING_COST")
-        if self.least > lo + TOLERANCE:
-            if self.event_leads:
-                reasons.add("EVENT")
-            else:
-                reasons.add("LOCK" if self.locked else "DRAWDOWN")
+        if self.floor > lo + TOLERANCE:
+            reasons.add("LOCK" if self.locked else "DRAWDOWN")
+        if self.event_floor > max(self.floor, lo) + TOLERANCE:
+            reasons.add("EVENT")
         if self.rearmed:
             reasons.add("REARMED")
         return reasons
@@ -133,7 +133,8 @@ class GuardOracle:
                 venue=None,
                 kept=NEVER,
                 standby=0.0,
-                event_leads=True,
+                floor=0.0,
+                event_floor=at.event_floor,
                 locked=False,
                 on=False,
                 rearmed=False,
@@ -148,7 +149,8 @@ class GuardOracle:
             venue=self.venue,
             kept=kept,
             standby=self._standby(at, kept),
-            event_leads=at.event_floor > self.floor,
+            floor=self.floor,
+            event_floor=at.event_floor,
             locked=locked,
             on=self.on,
             rearmed=self.rearmed == at.now,
@@ -298,9 +300,9 @@ class GuardOracle:
         """Turn the funding guard on and off, choose its venue; answers `cheaper`."""
         rules = self.rules
         self.earned_top = max(self.earned_top, at.earned)
-        # A NaN of a venue with a weight makes the sum NaN, as it should.
-        pairs = zip(at.weights, at.cost, strict=True)
-        c = sum(weight * cost for weight, cost in pairs if weight > 0)
+        pairs = [(w, c) for w, c in zip(at.weights, at.cost, strict=True) if not math.isnan(c)]
+        known = sum(weight for weight, _ in pairs)
+        c = sum(weight * cost for weight, cost in pairs) / known if known > 0 else math.nan
 
         if self.on:
             released = self.by_limit and c < rules.funding_release * rules.funding_limit
@@ -314,12 +316,12 @@ class GuardOracle:
             self.on = at.earned < rules.funding_keep * self.earned_top
             self.by_limit = False
 
-        if self.on and self.venue is None and len(at.cost) > 1:
-            known = [v for v, cost in enumerate(at.cost) if not math.isnan(cost)]
-            if known:
-                cheapest = min(known, key=lambda v: at.cost[v])  # the first of equals
-                if c - at.cost[cheapest] > rules.switch_gain:
-                    self.venue = cheapest
+        if self.on and len(at.cost) > 1:
+            told = [v for v, cost in enumerate(at.cost) if not math.isnan(cost)]
+            cheapest = min(told, key=lambda v: at.cost[v])  # the first of equals
+            x = c if self.venue is None else at.cost[self.venue]
+            if math.isnan(x) or x - at.cost[cheapest] > rules.switch_gain:
+                self.venue = cheapest
         bearable = rules.funding_limit if math.isfinite(rules.funding_limit) else 0.0
         paid_less = self.venue is not None and at.cost[self.venue] <= bearable
         return self.on and not paid_less

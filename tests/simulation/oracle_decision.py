@@ -351,15 +351,12 @@ def limit_orders(
             continue
         size = abs(plan.target[v] - short)
         needed = plan.target[v] < short and over_the_cap  # no reduction over the cap is a mistake
-        too_large = at.exposure > 0 and size > limits.fat_finger * at.exposure and not needed
         room = rooms.of(v, before, plan, at)
         if at.off_index(v, limits.collar):
             plan.target[v] = short
             reasons.add("COLLAR")
-        elif too_large:
-            plan.target[v] = short
-            reasons.add("FAT_FINGER")
-        elif size * price > (1 + 1e-12) * room:
+            continue
+        if size * price > (1 + 1e-12) * room:
             part = whole_steps(room, v, at)
             if plan.target[v] < short:
                 plan.target[v] = max(short - part, 0.0)
@@ -368,6 +365,10 @@ def limit_orders(
             else:
                 plan.target[v] = short + part
             reasons.add("ORDER_CAP")
+        size = abs(plan.target[v] - short)
+        if at.exposure > 0 and size > limits.fat_finger * at.exposure and not needed:
+            plan.target[v] = short
+            reasons.add("FAT_FINGER")
     if reasons:
         keep_legs_together(plan, at, limits, total)
         for v in at.venues:
@@ -381,15 +382,19 @@ def keep_legs_together(plan: Plan, at: Moment, limits: Limits, total: float) -> 
     held = sum(at.short)
 
     excess = sum(plan.target) - max(held, total)
+    worth = [sum(size[v] * at.price[v] for v in at.venues) for size in (plan.target, at.short)]
+    excess_usd = worth[0] - max(limits.total_usd, worth[1])
     for v in at.venues:
         step = at.step[v]
         adds = plan.target[v] - at.short[v]
-        if adds > 0 and excess > 1e-9 * step:
-            back = math.ceil(excess / step - 1e-9) * step
+        over = max(excess, excess_usd / at.price[v])
+        if adds > 0 and over > 1e-9 * step:
+            back = math.ceil(over / step - 1e-9) * step
             if (adds - back) * at.price[v] < at.min_notional_usd[v]:
                 back = adds
             plan.target[v] = at.short[v] if back >= adds else plan.target[v] - back
             excess -= back
+            excess_usd -= back * at.price[v]
 
     lacking = min(held, total) - sum(plan.target)
     for v in at.venues:

@@ -63,6 +63,7 @@ def small_arena(
         leverage=np.full(ticks, 2.0),
         leverage_max=np.full(ticks, 3.0),
         event_floor=np.zeros(ticks),
+        event_class=np.full(ticks, np.nan),
         quiet=np.zeros(ticks, dtype=bool),
         is_open=np.ones(ticks, dtype=bool),
         cost=none,

@@ -147,6 +147,7 @@ def margin_and_limits(rng: np.random.Generator, ticks: int, venues: int) -> dict
         "keep_alive": float(rng.choice([0.0, 0.0, 0.01, 0.016])),
         "quiet": rng.uniform(size=ticks) < float(rng.choice([0.0, 0.3])),
         "event_floor": np.zeros(ticks),
+        "event_class": np.full(ticks, np.nan),
         "cost": np.full((ticks, venues), np.nan),
     }
 
@@ -246,7 +247,8 @@ FIELDS = (
 
 def assert_agree(case: dict) -> set[str]:
     """Compare both simulators; returns the reasons that occurred."""
-    expected = slow_simulate(**case)
+    # The class of an event is only told.
+    expected = slow_simulate(**{name: case[name] for name in case if name != "event_class"})
     record, liquidations, _ = compiled(case)
     scale = 2_000.0 * 200.0  # USD of exposure: money is compared relative to it
     for field in FIELDS:
@@ -339,6 +341,7 @@ def test_a_fully_hedged_coin_margined_holder_has_a_synthetic_dollar() -> None:
         "leverage": np.full(ticks, 2.0),
         "leverage_max": np.full(ticks, 3.0),
         "event_floor": np.zeros(ticks),
+        "event_class": np.full(ticks, np.nan),
         "quiet": np.zeros(ticks, dtype=bool),
         "is_open": np.ones(ticks, dtype=bool),
         "cost": np.nan * column,

@@ -13,14 +13,17 @@ from counterpoise.config import Settings
 from counterpoise.decision.decide import Decision, decide, quiet_moment
 from counterpoise.decision.explanation import chain_of
 from counterpoise.decision.limits import (
+    alive_ratio,
     event_windows,
     funding_cost,
     guard_rules,
     leverage_path,
     limits_of,
+    refuse_caps_below_floors,
 )
 from counterpoise.decision.margin_need import Margin, margin_for
-from counterpoise.decision.moment import Reason, initial_state
+from counterpoise.decision.moment import STATE_AGE, Reason, initial_state
+from counterpoise.decision.step import remember
 from counterpoise.decision.wording import because, movement
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.now import ExposureNow, exposure_now
@@ -126,6 +129,8 @@ GUARDS = (
     | Reason.COLLAR
     | Reason.FAT_FINGER
 )
+#: Told as well where the margin held is given: without it, it is assumed to be what is asked for.
+MARGIN = Reason.TOP_UP | Reason.UNFUNDED | Reason.KEPT_ALIVE
 _INPUTS = (
     "p_up_4h",
     "p_hedge_pays_4h",
@@ -149,55 +154,77 @@ class _Desk:
     exposure_eth: float
     leverage: float
     leverage_max: float
+    equity_usd: float
+    keep_alive: float
 
     def decide(self, intent: Intent, *, step_eth: float, min_notional_usd: float) -> Decision:
-        """Decide at the tick, with the guard's memory of the hours before."""
-        settings, price = self.situation.settings, self.price
-        timeline = self.situation.timeline
-        begin = max(0, self.tick - settings.safety.signal_grace_h)
+        """Decide at the tick, knowing the intents of the hours before.
+
+        What was traded, lost and gained before is not known here: the guard begins now.
+        """
+        settings, timeline, t = self.situation.settings, self.situation.timeline, self.tick
+        begin = max(0, t - settings.safety.signal_grace_h)
         priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
-        state, memory = initial_state(1), initial_memory()
-        floor, _, quiet = event_windows(timeline, settings)
-        cost = funding_cost(timeline, settings.risk.funding.horizon_h)
-        decision = None
-        for tick in np.flatnonzero(priced[begin : self.tick + 1]) + begin:
-            decision = decide(
-                state,
-                memory,
-                short_eth=np.array([self.short_eth]),
-                price=np.array([price]),
-                equity=np.array([self.short_eth * price / self.leverage]),
-                band=(
-                    float(intent.lo[tick]),
-                    float(intent.hi[tick]),
-                    float(intent.to_lo[tick]),
-                    float(intent.to_hi[tick]),
-                ),
-                weights=np.array([1.0]),
-                moment=quiet_moment(
-                    exposure_eth=self.exposure_eth,
-                    spot=price,
-                    leverage=self.leverage,
-                    leverage_max=self.leverage_max,
-                    now=float(tick),
-                )._replace(
-                    # What was lost and gained before is not known here: the guard begins now.
-                    equity=self.exposure_eth * price,
-                    pnl=0.0,
-                    earned=0.0,
-                    event_floor=float(floor[tick]),
-                    quiet=bool(quiet[tick]),
-                ),
-                rules=guard_rules(settings),
-                cost=cost[tick, :1],
-                limits=limits_of(settings),
-                step_eth=np.array([step_eth]),
-                min_notional_usd=np.array([min_notional_usd]),
-            )
-            state, memory = decision.state, decision.memory
-        if decision is None:
-            raise NotEnoughData("the last tick has no prices. Next: counterpoise data check")
-        return decision
+        rows = np.column_stack([intent.lo, intent.hi, intent.to_lo, intent.to_hi])
+        state = initial_state(1)
+        for tick in np.flatnonzero(priced[begin:t]) + begin:
+            if np.isfinite(rows[tick]).all():
+                lo, hi, to_lo, to_hi = rows[tick]
+                remember(state, lo, hi, to_lo, to_hi, np.ones(1))
+            else:
+                state[STATE_AGE] += 1.0
+        spot, capital = float(timeline.spot.close[t]), settings.capital
+        windows = event_windows(timeline, settings)
+        available = math.inf
+        if capital.usdt_budget is not None and capital.collateral == "usdt":
+            available = capital.usdt_budget - self.equity_usd
+        moment = quiet_moment(
+            exposure_eth=self.exposure_eth,
+            spot=spot,
+            leverage=self.leverage,
+            leverage_max=self.leverage_max,
+            now=float(t),
+        )._replace(
+            mark=self.price,
+            equity=self.exposure_eth * spot,
+            pnl=0.0,
+            earned=0.0,
+            event_floor=float(windows.floor[t]),
+            event_class=float(windows.kind[t]),
+            quiet=bool(windows.quiet[t]),
+            available=available,
+        )
+        return decide(
+            state,
+            initial_memory(),
+            short_eth=np.array([self.short_eth]),
+            price=np.array([self.price]),
+            equity=np.array([self.equity_usd]),
+            band=tuple(map(float, rows[t])),  # type: ignore[arg-type]
+            weights=np.array([1.0]),
+            moment=moment,
+            rules=guard_rules(settings),
+            cost=funding_cost(timeline, settings.risk.funding.horizon_h)[t, :1],
+            limits=limits_of(settings)._replace(keep_alive=self.keep_alive),
+            step_eth=np.array([step_eth]),
+            min_notional_usd=np.array([min_notional_usd]),
+        )
+
+
+def _refuse_silent_rules(timeline: Timeline, settings: Settings, tick: int) -> None:
+    """Refuse a funding guard that would do nothing because no rate is known.
+
+    Raises
+    ------
+    NotEnoughData
+    """
+    rule = settings.risk.funding
+    known = np.isfinite(funding_cost(timeline, rule.horizon_h)[tick, 0])
+    if (rule.limit is not None or rule.keep is not None) and not known:
+        raise NotEnoughData(
+            "risk.funding is set, but the last two settlements of the venue are not in the lake. "
+            "Next: counterpoise update, or take the rule out."
+        )
 
 
 def advise(
@@ -285,10 +312,19 @@ def advise(
     situation = Situation(timeline, forecasts, settings, one_way_cost(settings.costs, contract))
     held_eth = np.full(len(timeline.ts_ms), exposure)
     whole, most = leverage_path(timeline, settings, [contract], held_eth)
-    leverage_max = min(float(most[t]), float(event_windows(timeline, settings)[1][t]))
+    leverage_max = min(float(most[t]), float(event_windows(timeline, settings).leverage_cap[t]))
     leverage = float(whole[t]) * leverage_max / float(most[t])
     capital = settings.capital.model_copy(update={"leverage": leverage})
-    desk = _Desk(situation, t, price, short_eth, exposure, leverage, leverage_max)
+    _refuse_silent_rules(timeline, settings, t)
+    refuse_caps_below_floors(settings, exposure * price)
+    unit_usd = {"usdt": 1.0, "eth": (1.0 - capital.eth_haircut) * price, "coin-margined": price}
+    equity_usd = short_eth * price / leverage
+    if posted is not None:
+        equity_usd = posted * unit_usd[collateral]
+    alive = alive_ratio(settings, [contract], exposure * price * settings.hedge.max_ratio)
+    desk = _Desk(
+        situation, t, price, short_eth, exposure, leverage, leverage_max, equity_usd, alive
+    )
 
     def row(
         name: str,
@@ -347,7 +383,8 @@ def advise(
         moved = movement(short_eth / exposure, decision, target_eth - short_eth)
         why = because(name, situation, t, rule_target, decision)
         sections = settings.model_dump(include={"hedge", "safety", "risk"})
-        bound = chain_of(decision.reasons & GUARDS, decision.chain, sections)[1:]
+        told = GUARDS if posted is None else GUARDS | MARGIN
+        bound = chain_of(decision.reasons & told, decision.chain, sections)[1:]
         why = "; ".join([why, *(link.says for link in bound)])
         return row(
             name,

@@ -45,11 +45,12 @@ def _packed(
         now[7],
         now[8],
         now[9],
-        now[10] > 0.0,
-        now[11],
+        now[10],
+        now[11] > 0.0,
         now[12],
         now[13],
-        now[14] > 0.0,
+        now[14],
+        now[15] > 0.0,
     )
     limits = Limits(
         rules[0],
@@ -126,11 +127,11 @@ class Desk:
     book : float64 (DECISION_ROWS, V)
         Rows of ``decision.moment``: the driver writes what a decision reads, and reads ``TARGET``
         and ``COLLATERAL``. A decision may change ``SHARE``.
-    moment : float64 (15,)
+    moment : float64 (16,)
         In the order of ``Moment``.
     intent : float64 (6,)
         ``lo hi to_lo to_hi`` of the intent; then the band in force, written.
-    chain : float64 (12,)
+    chain : float64 (18,)
         Numbers behind the last decision, in the order of ``moment.CHAIN``.
     state, memory : float64
         What is remembered from decision to decision: all a driver has to keep through a restart.
@@ -283,6 +284,7 @@ def quiet_moment(
         pnl=math.nan,
         earned=math.nan,
         event_floor=0.0,
+        event_class=math.nan,
         quiet=False,
         leverage=leverage,
         leverage_max=leverage_max,

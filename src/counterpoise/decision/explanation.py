@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from counterpoise.decision.moment import Reason
+from counterpoise.market.calendar import CLASSES
+from counterpoise.risk.guard import TOO_EXPENSIVE
 
 #: Stops in the order of ``risk.guard``: their key, and what they watch.
 _STOPS = (
@@ -70,8 +72,8 @@ def _intent(flags: Reason, numbers: Numbers, sections: Sections) -> Link:
     to = "left it there" if asked == numbers["held"] else f"asked for {_percent(asked)}"
     if Reason.FALLBACK in flags:
         base, grace = value(sections, "hedge.base_ratio"), value(sections, "safety.signal_grace_h")
-        says = f"signals were missing for more than {grace:.0f} h, so the static {_percent(base)} "
-        says += f"became the floor, which {to}"
+        says = f"no signal was there for more than {grace:.0f} h, or none yet, so the static "
+        says += f"{_percent(base)} is the floor, which {to}"
     elif Reason.HELD in flags:
         says = f"a signal was missing, so the last intent was held, which {to}"
     else:
@@ -87,8 +89,8 @@ def _floor(what: str) -> Callable[[Numbers, Sections], tuple[float, str]]:
         }[what]
         kept, equity = _usd(numbers["kept_usd"]), _usd(numbers["guarded_usd"])
         return numbers["floor"], (
-            f"the {what} of {_percent(limit)} keeps {kept} of {equity}, which makes "
-            f"{_percent(numbers['floor'])} the floor"
+            f"equity is {equity} and {kept} are to be kept ({what} of {_percent(limit)}), which "
+            f"makes {_percent(numbers['floor'])} the floor"
         )
 
     return link
@@ -99,34 +101,55 @@ def _stop(numbers: Numbers, sections: Sections) -> tuple[float, str]:
     distance = _percent(value(sections, f"risk.stops.{key}.distance"))
     return numbers["forced"], (
         f"the {key} stop ({distance}), fired with {watches} at {numbers['stop_level']:,.2f} USD, "
-        f"holds {_percent(numbers['forced'])}"
+        f"holds {_percent(numbers['forced'])} for another {numbers['stop_hours']:.0f} h"
     )
 
 
 def _funding(numbers: Numbers, sections: Sections) -> tuple[float, str]:
-    hours = value(sections, "risk.funding.horizon_h")
-    return numbers["funding_cost"], (
-        f"staying short is expected to cost {100 * numbers['funding_cost']:.2f} % over "
-        f"{hours:.0f} h, so the cheaper venue or the low edge of the band is taken"
-    )
+    hours, cost = value(sections, "risk.funding.horizon_h"), numbers["funding_cost"]
+    if numbers["funding_why"] == TOO_EXPENSIVE:
+        limit = value(sections, "risk.funding.limit")
+        low = limit * value(sections, "risk.funding.release")
+        why = (
+            f"staying short is expected to cost {100 * cost:.2f} % over {hours:.0f} h (limit "
+            f"{100 * limit:.2f} %, until it is below {100 * low:.2f} %)"
+        )
+    else:
+        keep = _percent(value(sections, "risk.funding.keep"))
+        why = f"less than {keep} of the most funding earned is left, and staying short costs"
+    if numbers["venue"] >= 0.0:
+        return cost, f"{why}, so the short is asked to be on venue {int(numbers['venue']) + 1}"
+    return cost, f"{why}, so no more than the low edge of the band is asked for"
+
+
+def _event(numbers: Numbers, sections: Sections) -> tuple[float, str]:
+    kind = CLASSES[int(numbers["event_class"])]
+    floor = numbers["event_floor"]
+    return floor, f"a window around {kind} events makes {_percent(floor)} the floor"
+
+
+def _limits(sections: Sections, keys: tuple[str, str]) -> tuple[float, str]:
+    """Smallest of two limits that are set, and both in words."""
+    limits = {key: value(sections, f"risk.orders.{key}") for key in keys}
+    told = " and ".join(f"{key} {_usd(most)}" for key, most in limits.items() if most < math.inf)
+    return min(limits.values()), told
 
 
 def _order_cap(numbers: Numbers, sections: Sections) -> tuple[float, str]:
-    most = min(value(sections, f"risk.orders.{key}") for key in ("order_usd", "minute_usd"))
-    return most, f"the order was cut to {_usd(most)}"
+    most, told = _limits(sections, ("order_usd", "minute_usd"))
+    return most, f"the order was cut ({told})"
 
 
 def _venue_cap(numbers: Numbers, sections: Sections) -> tuple[float, str]:
-    most = min(value(sections, f"risk.orders.{key}") for key in ("venue_usd", "total_usd"))
-    return most, f"the short was capped at {_usd(most)}"
+    most, told = _limits(sections, ("venue_usd", "total_usd"))
+    return most, f"the short is capped ({told})"
 
 
 def _waits(numbers: Numbers, sections: Sections) -> tuple[float, str]:
+    if numbers["quiet"] > 0.0:
+        return math.nan, "an event window lets only the guard move the hedge"
     between = value(sections, "risk.orders.min_interval_s")
-    return between, (
-        "only the guard may move the hedge now: an event window without new orders, or less than "
-        f"{between:.0f} s since the last move"
-    )
+    return between, f"the last move was less than {between:,.0f} s ago"
 
 
 def _setting(key: str, says: str) -> Callable[[Numbers, Sections], tuple[float, str]]:
@@ -153,12 +176,13 @@ _CLAUSES: dict[Reason, Callable[[Numbers, Sections], tuple[float, str]]] = {
     Reason.NO_POSITION: _plain("the position is not confirmed"),
     Reason.STALE_MARK: _setting("risk.mark_max_age_s", "a price is missing or over {:.0f} s old"),
     Reason.CLOCK_BACK: _plain("the clock jumped back"),
+    Reason.BAD_INPUT: _plain("a leverage, weight or filter was no usable number"),
     Reason.HALTED: _plain("so no order may leave"),
     Reason.CLOSED: _plain("the venue was down, so nothing could be decided"),
     Reason.REARMED: _setting("risk.drawdown.rerisk_h", "the guard looked anew after {:.0f} h"),
     Reason.DRAWDOWN: _floor("drawdown limit"),
     Reason.LOCK: _floor("profit lock"),
-    Reason.EVENT: _number("floor", "an event window makes {:.1%} the floor"),
+    Reason.EVENT: _event,
     Reason.STOP: _stop,
     Reason.FUNDING_COST: _funding,
     Reason.CAPPED: _setting("hedge.max_ratio", "the cap is {:.1%}"),
@@ -226,6 +250,8 @@ def sentence(links: tuple[Link, ...], *, held: float, target: float, traded_eth:
     told = "; ".join(link.says for link in links)
     if traded_eth == 0.0:
         end = f"the short stayed as it was, at {_percent(target)}"
+    elif abs(target - held) <= 1e-9:
+        end = f"{traded_eth:,.3f} ETH were traded between venues, at {_percent(target)}"
     else:
         verb = "sold" if target > held else "bought back"
         end = f"{traded_eth:,.3f} ETH were {verb}, to {_percent(target)}"

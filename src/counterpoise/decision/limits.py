@@ -4,18 +4,21 @@ It reads settings and a timeline; it decides nothing.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.config import Settings
 from counterpoise.decision.moment import Limits
+from counterpoise.errors import NotEnoughData
 from counterpoise.features.engine import compute
 from counterpoise.market.calendar import CLASSES
 from counterpoise.market.event_clock import names_of
 from counterpoise.market.timeline import Timeline
 from counterpoise.risk.guard import NO_GUARD, Four, GuardRules
 from counterpoise.risk.leverage import adverse_move, dynamic_leverage
+from counterpoise.risk.margin import maintenance_margin
 from counterpoise.risk_settings import EventRule, StopSettings
 from counterpoise.units import HOURS_PER_DAY
 from counterpoise.venues.contract import Contract, stack
@@ -95,30 +98,115 @@ def event_rules(settings: Settings) -> dict[str, EventRule]:
     return {kind: getattr(settings.risk.events, kind.replace("-", "_")) for kind in CLASSES}
 
 
-def event_windows(timeline: Timeline, settings: Settings) -> tuple[Floats, Floats, Flags]:
-    """Hedge floor, cap of the leverage and quiet hours at each tick, as announced by then.
+class Windows(NamedTuple):
+    """Windows around events at each tick, as announced by then; of several the strictest counts.
 
-    Returns
-    -------
-    floor, leverage_cap : float64 (T,)
-        0, and infinite, outside of windows. Of several windows the strictest counts.
+    Attributes
+    ----------
+    floor : float64 (T,)
+        Hedge floor, 0 outside of windows.
+    kind : float64 (T,)
+        Place among ``calendar.CLASSES`` of the class with that floor, NaN without one.
+    leverage_cap : float64 (T,)
+        Infinite where there is none.
     quiet : bool (T,)
-        Whether only the guard may move the hedge.
+        Only floors, stops and caps move the hedge.
+    """
+
+    floor: Floats
+    kind: Floats
+    leverage_cap: Floats
+    quiet: Flags
+
+
+def event_windows(timeline: Timeline, settings: Settings) -> Windows:
+    """Windows of the settings' event rules.
+
+    Raises
+    ------
+    NotEnoughData
+        A rule is set and the timeline has no calendar: it would do nothing and say nothing.
     """
     ticks = len(timeline.ts_ms)
-    floor, cap = np.zeros(ticks), np.full(ticks, np.inf)
+    floor, kinds, cap = np.zeros(ticks), np.full(ticks, np.nan), np.full(ticks, np.inf)
     quiet = np.zeros(ticks, dtype=np.bool_)
-    for kind, rule in event_rules(settings).items():
+    for place, (kind, rule) in enumerate(event_rules(settings).items()):
+        if rule == EventRule(before_h=rule.before_h, after_h=rule.after_h):
+            continue
         ahead, behind = (timeline.events.get(name) for name in names_of(kind))
         if ahead is None or behind is None:
-            continue
+            raise NotEnoughData(
+                f"risk.events.{kind.replace('-', '_')} is set, but the lake has no calendar of "
+                "events. Next: counterpoise data fetch events, or take the rule out."
+            )
         inside = (ahead <= rule.before_h) | (behind <= rule.after_h)
-        floor[inside] = np.maximum(floor[inside], rule.hedge_floor)
+        higher = inside & (rule.hedge_floor > floor)
+        floor[higher], kinds[higher] = rule.hedge_floor, float(place)
         if rule.leverage_cap is not None:
             cap[inside] = np.minimum(cap[inside], rule.leverage_cap)
         if rule.new_orders == "none":
             quiet |= inside
-    return floor, cap, quiet
+    return Windows(floor, kinds, cap, quiet)
+
+
+def alive_ratio(settings: Settings, contracts: list[Contract], notional_usd: float) -> float:
+    """Margin ÷ notional below which a short is cut, above the maintenance of a full hedge.
+
+    Parameters
+    ----------
+    settings : Settings
+    contracts : list of Contract
+        One per venue.
+    notional_usd : float
+        Of the largest short there can be.
+
+    Returns
+    -------
+    float
+        ``risk.keep_alive``, or twice the maintenance rate of the largest short where that is more,
+        but below the margin that a top-up restores; 0 is off.
+    """
+    asked = settings.risk.keep_alive
+    if asked == 0.0:
+        return 0.0
+    rules = stack(contracts)
+    for v, contract in enumerate(contracts):
+        tiers = (rules.tier_cap[v], rules.tier_rate[v], rules.tier_amount[v])
+        if contract.linear:
+            asked = max(asked, 2.0 * maintenance_margin(notional_usd, *tiers) / notional_usd)
+    return min(asked, 0.9 / settings.capital.leverage_max)
+
+
+def refuse_caps_below_floors(settings: Settings, full_usd: float) -> None:
+    """Refuse caps of notional under which a floor of the guard cannot be reached.
+
+    Parameters
+    ----------
+    settings : Settings
+    full_usd : float
+        Notional of a full hedge, USD.
+
+    Raises
+    ------
+    FixConfig
+        With both settings and their values.
+    """
+    risk, orders = settings.risk, settings.risk.orders
+    most = _or_none(orders.total_usd)
+    if orders.venue_usd is not None:
+        most = min(most, orders.venue_usd * len(settings.venue.names))
+    cap = "risk.orders.total_usd" if most == orders.total_usd else "risk.orders.venue_usd"
+    floors = {
+        "risk.drawdown.limit": 1.0 if risk.drawdown.limit is not None else 0.0,
+        "risk.profit_lock.step": 1.0 if risk.profit_lock.step is not None else 0.0,
+    }
+    for kind, rule in event_rules(settings).items():
+        floors[f"risk.events.{kind.replace('-', '_')}.hedge_floor"] = rule.hedge_floor
+    for key, floor in floors.items():
+        if floor * full_usd > most:
+            raise settings.contradiction(
+                (cap, key), f"room for {floor * full_usd:,.0f} USD, the hedge that it may ask for"
+            )
 
 
 def funding_cost(timeline: Timeline, horizon_h: int) -> Floats:

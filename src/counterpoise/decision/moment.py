@@ -55,6 +55,7 @@ class Reason(enum.IntFlag):
     NO_POSITION = 1 << 26
     STALE_MARK = 1 << 27
     CLOCK_BACK = 1 << 28
+    BAD_INPUT = 1 << 29
 
 
 class Limits(NamedTuple):
@@ -109,8 +110,9 @@ class Moment(NamedTuple):
         Spot price, and mark of the first venue, USD.
     equity, flow, pnl, earned : float
         Of the holder, for the guard; see ``risk.guard.Seen``. Read where its rules are active.
-    event_floor : float
-        Hedge floor of an event window, 0 without one.
+    event_floor, event_class : float
+        Hedge floor of an event window, 0 without one; and its place among ``calendar.CLASSES``, NaN
+        without one.
     quiet : bool
         Only the guard may move the hedge.
     leverage, leverage_max : float
@@ -131,6 +133,7 @@ class Moment(NamedTuple):
     pnl: float
     earned: float
     event_floor: float
+    event_class: float
     quiet: bool
     leverage: float
     leverage_max: float
@@ -177,13 +180,22 @@ TARGET, COLLATERAL, ASKED_FOR, DECISION_ROWS = range(10, 14)
     FUNDING_AT,
     MOST_LEVERAGE,
     DISTANCE,
+    EVENT_FLOOR,
+    EVENT_CLASS,
+    QUIET_HOUR,
+    STOP_HOURS,
+    FUNDING_WHY,
+    VENUE_CHOSEN,
     LINKS,
-) = range(13)
+) = range(19)
 #: Their names: the hedge ratio that the intent asked for, the floor and the forced ratio of the
-#: guard, what was left to do before the venue's rules; the equity that is guarded, what of it is
-#: kept; the ratio held before; the stop that forces a ratio (0 to 3) and the level it fired at; the
-#: expected funding cost, a fraction of notional; the leverage that asks for a top-up; the largest
-#: distance of a perpetual to the index.
+#: guard, what was left to do before the venue's rules; the equity that is guarded, what of it
+#: is kept; the ratio held before; the stop that forces a ratio (0 to 3) and the level it fired
+#: at; the expected funding cost, a fraction of notional; the leverage that asks for a top-up;
+#: the largest distance of a perpetual to the index; the floor of an event window and its class;
+#: whether only the guard may move the hedge; hours that the stop still acts; why the funding
+#: guard is on (1: too expensive, 2: what was earned is being eaten) and the venue it takes, -1
+#: without one.
 CHAIN = (
     "asked",
     "floor",
@@ -197,6 +209,12 @@ CHAIN = (
     "funding_cost",
     "leverage_max",
     "distance",
+    "event_floor",
+    "event_class",
+    "quiet",
+    "stop_hours",
+    "funding_why",
+    "venue",
 )
 
 
@@ -204,8 +222,8 @@ CHAIN = (
 def initial_state(venues: int) -> Floats:
     """Memory of a decision before any intent was seen; shape (9 + 2·V,)."""
     state = np.full(STATE_WEIGHTS + 2 * venues, np.nan)
-    state[STATE_AGE] = state[STATE_MINUTE] = state[STATE_SPENT] = 0.0
-    state[STATE_MOVED] = state[STATE_NOW] = -np.inf
+    state[STATE_AGE] = state[STATE_SPENT] = 0.0
+    state[STATE_MOVED] = state[STATE_NOW] = state[STATE_MINUTE] = -np.inf
     state[STATE_WEIGHTS:] = 0.0
     state[STATE_WEIGHTS] = 1.0
     return state

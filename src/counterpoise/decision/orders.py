@@ -138,22 +138,22 @@ def limit_orders(
             added = book[TARGET, v] - now
             if added > 0.0 and added * price < book[MINIMUM, v]:
                 book[TARGET, v] = now
-        size = abs(book[TARGET, v] - now)
         opens = book[TARGET, v] > now
-        mistake = exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth
         room = room_usd
         if adds and reduces:
             room = to_open if opens else to_close
-        if size == 0.0:
+        if book[TARGET, v] == now:
             pass
         elif abs(price / index - 1.0) > limits.collar:
             book[TARGET, v] = now
             reasons |= _COLLAR
-        elif mistake and (opens or not over_cap):
-            book[TARGET, v] = now
-            reasons |= _FAT_FINGER
         else:
             reasons |= _cut_order(book, v, limits, room)
+            size = abs(book[TARGET, v] - now)
+            mistake = exposure_eth > 0.0 and size > limits.fat_finger * exposure_eth
+            if mistake and (opens or not over_cap):
+                book[TARGET, v] = now
+                reasons |= _FAT_FINGER
         used = abs(book[TARGET, v] - now) * price
         total += book[TARGET, v] * price
         room_usd -= used
@@ -176,21 +176,27 @@ def _match_legs(book: Floats, wanted_eth: float, limits: Limits) -> None:
     Where one leg of a change was cut, the other goes only as far: no hedge is lost because a venue
     takes no order, and none is doubled.
     """
-    held = total = 0.0
+    held = total = held_usd = total_usd = 0.0
     for v in range(book.shape[1]):
         held += book[SHORT, v]
+        held_usd += book[SHORT, v] * book[PRICE, v]
         total += book[TARGET, v]
+        total_usd += book[TARGET, v] * book[PRICE, v]
     wanted = held if wanted_eth < 0.0 else wanted_eth
     excess = total - max(held, wanted)
+    excess_usd = total_usd - max(limits.total_usd, held_usd)
     for v in range(book.shape[1]):
         added, step = book[TARGET, v] - book[SHORT, v], book[STEP, v]
-        if added <= 0.0 or excess <= DUST * step:
+        # What one venue could not give up takes room from the others under the cap of all.
+        over = max(excess, excess_usd / book[PRICE, v])
+        if added <= 0.0 or over <= DUST * step:
             continue
-        back = np.ceil(excess / step - DUST) * step
+        back = np.ceil(over / step - DUST) * step
         if (added - back) * book[PRICE, v] < book[MINIMUM, v]:
             back = added
         book[TARGET, v] = book[SHORT, v] if back >= added else book[TARGET, v] - back
         excess -= back
+        excess_usd -= back * book[PRICE, v]
         total -= back
     lacking = min(held, wanted) - total
     room_usd = limits.total_usd

@@ -20,16 +20,21 @@ from counterpoise.decision.moment import (
     DISTANCE,
     DUST,
     EQUITY,
+    EVENT_CLASS,
+    EVENT_FLOOR,
     FORCED_RATIO,
     FUNDING_AT,
+    FUNDING_WHY,
     GOAL,
     GUARDED_USD,
     HELD_RATIO,
     KEPT_USD,
     LEAST_RATIO,
+    MINIMUM,
     MOST_LEVERAGE,
     ON_WAY,
     PRICE,
+    QUIET_HOUR,
     RATIO_TOLERANCE,
     SHARE,
     SHORT,
@@ -44,10 +49,13 @@ from counterpoise.decision.moment import (
     STATE_TO_LO,
     STATE_WEIGHTS,
     STEP,
+    STOP_HOURS,
     STOP_KIND,
     STOP_LEVEL,
     SWITCH_TOLERANCE,
     TARGET,
+    UNIT,
+    VENUE_CHOSEN,
     Limits,
     Moment,
     Reason,
@@ -57,13 +65,16 @@ from counterpoise.risk.guard import (
     AT_COST,
     BINDS,
     CHEAPER,
+    FLOOR,
     FORCED,
+    HOURS_LEFT,
     KEPT,
     LEAST,
     LEVEL,
     STANDBY,
     STOPPED,
     TO_VENUE,
+    WHY,
     GuardRules,
     Seen,
     look,
@@ -79,6 +90,8 @@ _SWITCH = int(Reason.SWITCH)
 _HELD = int(Reason.HELD)
 _FALLBACK = int(Reason.FALLBACK)
 _WAIT = int(Reason.WAIT)
+_EVENT = int(Reason.EVENT)
+_BAD_INPUT = int(Reason.BAD_INPUT)
 _ORDER_CAP = int(Reason.ORDER_CAP)
 _HALTED = int(Reason.HALTED)
 _NO_POSITION = int(Reason.NO_POSITION)
@@ -128,6 +141,18 @@ def _watch(
 
 
 @njit_in_place
+def _bound_floors(memory: Floats, moment: Moment, bound: Floats, lo: float) -> int:
+    """Flags of the floors that lie above the low edge of a band."""
+    flags = 0
+    own = memory[FLOOR] if bound[KEPT] > -np.inf else 0.0
+    if own > lo + RATIO_TOLERANCE:
+        flags |= int(bound[BINDS])
+    if moment.event_floor > max(own, lo) + RATIO_TOLERANCE:
+        flags |= _EVENT
+    return flags
+
+
+@njit_in_place
 def asked(ratio: float, lo: float, hi: float, to_lo: float, to_hi: float) -> float:
     """Ratio that a band asks for at a ratio."""
     if ratio < lo - RATIO_TOLERANCE:
@@ -152,7 +177,11 @@ def note(
     chain[GUARDED_USD] = moment.equity if rules.active else np.nan
     chain[KEPT_USD] = bound[KEPT] if bound[KEPT] > -np.inf else np.nan
     chain[STOP_KIND], chain[STOP_LEVEL] = bound[STOPPED], bound[LEVEL]
+    chain[STOP_HOURS] = bound[HOURS_LEFT]
     chain[FUNDING_AT], chain[MOST_LEVERAGE] = bound[AT_COST], moment.leverage_max
+    chain[FUNDING_WHY], chain[VENUE_CHOSEN] = bound[WHY], bound[TO_VENUE]
+    chain[EVENT_FLOOR], chain[EVENT_CLASS] = moment.event_floor, moment.event_class
+    chain[QUIET_HOUR] = 1.0 if moment.quiet else 0.0
     distance = 0.0
     for v in range(book.shape[1]):
         distance = max(distance, abs(book[PRICE, v] / moment.spot - 1.0))
@@ -200,8 +229,7 @@ def rests(
             return -1
         if bound[CHEAPER] > 0.0:
             hi = lo
-        if bound[LEAST] > lo + RATIO_TOLERANCE:
-            flags |= int(bound[BINDS])
+        flags |= _bound_floors(memory, moment, bound, lo)
         lowest, hi = max(lo, bound[LEAST]), max(hi, bound[LEAST])
     exposure = moment.exposure_eth
     highest = min(hi, limits.max_ratio) + RATIO_TOLERANCE
@@ -285,7 +313,7 @@ def step(
     held = 0.0
     for v in range(venues):
         held += book[SHORT, v]
-    if np.isfinite(lo + hi + to_lo + to_hi):
+    if np.isfinite(lo + hi + to_lo + to_hi) and lo <= hi:
         remember(state, lo, hi, to_lo, to_hi, book[SHARE])
     else:
         state[STATE_AGE] += 1.0
@@ -309,8 +337,7 @@ def step(
         reasons |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
         forced = np.isfinite(bound[FORCED])
         least = bound[LEAST]
-        if least > lo + RATIO_TOLERANCE:
-            reasons |= int(bound[BINDS])
+        reasons |= _bound_floors(memory, moment, bound, lo)
         if forced:
             lo = hi = to_lo = to_hi = max(bound[FORCED], least)
         else:
@@ -356,9 +383,9 @@ def step(
             moves = True
             reasons |= _SWITCH
 
-    if moment.now * 60.0 + 1e-6 >= state[STATE_MINUTE] + 1.0:
-        state[STATE_MINUTE] = np.floor(moment.now * 60.0 + 1e-6)
-        state[STATE_SPENT] = 0.0
+    minute = np.floor(moment.now * 60.0 + 1e-6)
+    if minute != state[STATE_MINUTE]:
+        state[STATE_MINUTE], state[STATE_SPENT] = minute, 0.0
     room = limits.minute_usd - state[STATE_SPENT]
     total_eth = max(goal * exposure, 0.0) if moves else -1.0
     reasons |= round_orders(book, total_eth, over_cap, moves and not resized)
@@ -407,15 +434,24 @@ def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: 
     flags = 0
     known = bool(np.isfinite(moment.exposure_eth))
     priced = np.isfinite(moment.spot) and moment.spot > 0.0
+    sound = np.isfinite(moment.event_floor) and not np.isnan(moment.available)
+    sound = sound and 0.0 < moment.leverage < moment.leverage_max < np.inf
     for v in range(book.shape[1]):
         known = known and np.isfinite(book[SHORT, v] + book[EQUITY, v] + book[ON_WAY, v])
+        known = known and book[SHORT, v] >= 0.0 and book[ON_WAY, v] >= 0.0
         priced = priced and np.isfinite(book[PRICE, v]) and book[PRICE, v] > 0.0
+        sound = sound and np.isfinite(book[SHARE, v] + book[MINIMUM, v] + book[DEBT, v])
+        sound = sound and book[SHARE, v] >= 0.0 and 0.0 < book[STEP, v] < np.inf
+        sound = sound and 0.0 < book[UNIT, v] < np.inf
+    if not sound:
+        flags |= _BAD_INPUT
     if rules.active:
         known = known and np.isfinite(moment.equity + moment.flow + moment.pnl + moment.earned)
         priced = priced and np.isfinite(moment.mark)
     if not known:
         flags |= _NO_POSITION
-    fresh = np.isfinite(moment.mark_age_s) and moment.mark_age_s <= limits.mark_max_age_s
+    # A mark from the future is as doubtful as one from the past.
+    fresh = np.isfinite(moment.mark_age_s) and abs(moment.mark_age_s) <= limits.mark_max_age_s
     if not (priced and fresh):
         flags |= _STALE_MARK
     if not (np.isfinite(moment.now) and moment.now >= state[STATE_NOW]):

@@ -27,12 +27,20 @@ def movement(ratio: float, decision: Decision, traded_eth: float) -> str:
     """What happens to the short, and why the band asks for it."""
     lo, hi = decision.lo, decision.hi
     band = f"{lo:.1%}" if lo == hi else f"{lo:.1%} to {hi:.1%}"
-    if Reason.BELOW_MINIMUM in decision.reasons:
+    flags = decision.reasons
+    if Reason.BELOW_MINIMUM in flags:
         return "Hold: the order would be below the venue's minimum"
     if traded_eth > 0:
         return f"Sell: {ratio:.1%} hedged is below {band}"
+    if traded_eth < 0 and Reason.KEPT_ALIVE in flags:
+        return f"Buy back: the margin does not carry {ratio:.1%}"
+    if traded_eth < 0 and Reason.LOWER not in flags:
+        return f"Buy back: {ratio:.1%} hedged is more than the caps allow"
     if traded_eth < 0:
         return f"Buy back: {ratio:.1%} hedged is above {band}"
+    stopped = Reason.WAIT | Reason.COLLAR | Reason.FAT_FINGER | Reason.UNFUNDED | Reason.ORDER_CAP
+    if flags & (stopped | Reason.VENUE_CAP):
+        return f"Hold: {ratio:.1%} hedged against {band}, and no order is sent"
     if ratio < lo or ratio > hi:
         return f"Hold: {ratio:.1%} hedged is outside {band} by less than the smallest order"
     return f"Hold: {ratio:.1%} hedged is inside {band}"

@@ -34,10 +34,10 @@ SIZE = FIRED_AT + STOPS
 #: the low edge of the band is to be taken; the venue that takes all (-1: the intent's weights);
 #: equity that is kept, USD (-inf: nothing); the flag to raise where the floor binds; the stop that
 #: forces a ratio and the level it fired at (NaN: none); the funding cost of the intent's weights;
-#: the hedge ratio that margin should stand ready for at the present price.
-LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, STOPPED, LEVEL, AT_COST, STANDBY, BOUND_SIZE = range(
-    11
-)
+#: the hedge ratio that margin should stand ready for at the present price; why the funding guard is
+#: on; hours that the stop still acts.
+LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, STOPPED, LEVEL, AT_COST = range(9)
+STANDBY, WHY, HOURS_LEFT, BOUND_SIZE = range(9, 13)
 
 #: Why the funding guard is on: what is expected costs too much, or what was earned is being eaten.
 TOO_EXPENSIVE, EATEN = 1.0, 2.0
@@ -161,7 +161,7 @@ def unbound() -> Floats:
     bound[FORCED] = np.nan
     bound[TO_VENUE] = -1.0
     bound[KEPT] = -np.inf
-    bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = np.nan
+    bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = bound[HOURS_LEFT] = np.nan
     return bound
 
 
@@ -228,17 +228,15 @@ def look(
     bound[STANDBY] = _standby(memory, rules, full, seen, exposure_usd, bound[KEPT])
     flags |= _stops(memory, rules, seen, bound)
     flags |= _funding(memory, rules, seen.earned, weights, cost, bound)
-    bound[LEAST] = memory[FLOOR]
-    if seen.event_floor > memory[FLOOR]:
-        bound[LEAST] = seen.event_floor
-        bound[BINDS] = EVENT
+    bound[LEAST] = max(memory[FLOOR], seen.event_floor)
     return flags
 
 
 @njit_in_place
 def _unseen(event_floor: float, bound: Floats) -> int:
     """Bind nothing but the floor of an event: there is no equity to guard."""
-    bound[LEAST], bound[BINDS] = event_floor, EVENT
+    bound[LEAST], bound[BINDS] = event_floor, DRAWDOWN
+    bound[WHY], bound[HOURS_LEFT] = 0.0, np.nan
     bound[FORCED] = bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = np.nan
     bound[CHEAPER], bound[TO_VENUE], bound[KEPT], bound[STANDBY] = 0.0, -1.0, -np.inf, 0.0
     return 0
@@ -333,7 +331,7 @@ def _standby(
 @njit_in_place
 def _stops(memory: Floats, rules: GuardRules, seen: Seen, bound: Floats) -> int:
     """Stops of the portfolio and of either leg (docs/risk.md, 3)."""
-    bound[FORCED] = bound[STOPPED] = bound[LEVEL] = np.nan
+    bound[FORCED] = bound[STOPPED] = bound[LEVEL] = bound[HOURS_LEFT] = np.nan
     flags = 0
     for k in range(STOPS):
         distance = rules.stop_distance[k]
@@ -376,6 +374,7 @@ def _stops(memory: Floats, rules: GuardRules, seen: Seen, bound: Floats) -> int:
             if not bound[FORCED] >= rules.stop_ratio[k]:
                 bound[FORCED] = rules.stop_ratio[k]
                 bound[STOPPED], bound[LEVEL] = float(k), memory[FIRED_AT + k]
+                bound[HOURS_LEFT] = memory[UNTIL + k] - seen.now
     return flags
 
 
@@ -386,13 +385,19 @@ def _funding(
     """Funding that costs too much, or eats what it earned (docs/risk.md, 4)."""
     bound[CHEAPER] = 0.0
     bound[TO_VENUE] = -1.0
+    bound[WHY] = 0.0
     if rules.funding_limit == np.inf and rules.funding_keep == 0.0:
         return 0
     memory[EARNED_TOP] = max(memory[EARNED_TOP], earned)
-    asked = 0.0
+    asked, known, best = 0.0, 0.0, -1
     for v in range(len(cost)):
-        if weights[v] > 0.0:
+        if np.isfinite(cost[v]):
             asked += weights[v] * cost[v]
+            known += weights[v]
+            if best < 0 or cost[v] < cost[best]:
+                best = v
+    # A venue whose funding is unknown counts like the rest; if all are, nothing is known.
+    asked = asked / known if known > 0.0 else np.nan
     bound[AT_COST] = asked
     if memory[ON] > 0.0:
         # Unknown falls towards the hedge.
@@ -412,14 +417,14 @@ def _funding(
         memory[ON] = EATEN
     if memory[ON] == 0.0:
         return 0
-    if memory[VENUE] < 0.0 and len(cost) > 1:
-        best = -1
-        for v in range(len(cost)):
-            if np.isfinite(cost[v]) and (best < 0 or cost[v] < cost[best]):
-                best = v
-        if best >= 0 and asked - cost[best] > rules.switch_gain:
+    if len(cost) > 1:
+        # Where it stands is looked at anew each time, with the gain as hysteresis.
+        at = int(memory[VENUE])
+        now = asked if at < 0 else cost[at]
+        if now - cost[best] > rules.switch_gain or np.isnan(now):
             memory[VENUE] = float(best)
     bound[TO_VENUE] = memory[VENUE]
+    bound[WHY] = memory[ON]
     chosen = int(memory[VENUE])
     most = rules.funding_limit if rules.funding_limit < np.inf else 0.0
     if chosen < 0 or not cost[chosen] <= most:

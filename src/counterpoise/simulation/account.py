@@ -55,7 +55,7 @@ class SimulatedPath:
         Smallest margin equity ÷ notional at the worst mark of any bar; NaN without a short.
     coming : float64 (B, V)
         Collateral on its way to a venue at the end of the bucket: USD, or ETH.
-    chain : float64 (B, 12)
+    chain : float64 (B, 18)
         Numbers behind the last decision, in the order of ``decision.moment.CHAIN``.
     liquidations : int
         Positions taken over by the venue on the path.

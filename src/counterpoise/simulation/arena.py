@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from counterpoise.config import Settings
 from counterpoise.decision.limits import (
+    alive_ratio,
     event_windows,
     funding_cost,
     guard_rules,
     leverage_path,
     limits_of,
+    refuse_caps_below_floors,
 )
 from counterpoise.decision.moment import Limits
 from counterpoise.errors import FixConfig, NotEnoughData
@@ -150,11 +152,15 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         bucket=np.arange(len(ts_ms), dtype=np.int64),
     )
     contracts = contracts_of(settings, int(ts_ms[0]))
+    full_usd = held * timeline.perp.close[span, 0]
+    highest_usd = float(np.nanmax(full_usd)) * settings.hedge.max_ratio
+    refuse_caps_below_floors(settings, float(full_usd[np.isfinite(full_usd)][0]))
     whole = watch_of(timeline, settings, contracts, exposure_eth)
     watch = GuardArrays(
         leverage=cut(whole.leverage),
         leverage_max=cut(whole.leverage_max),
         event_floor=cut(whole.event_floor),
+        event_class=cut(whole.event_class),
         quiet=np.ascontiguousarray(whole.quiet[span]),
         is_open=np.ascontiguousarray(whole.is_open[span]),
         cost=cut(whole.cost),
@@ -175,7 +181,7 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
         ts_ms,
         market,
         stack(contracts),
-        limits_of(settings),
+        limits_of(settings)._replace(keep_alive=alive_ratio(settings, contracts, highest_usd)),
         costs_of(settings),
         account_of(settings),
         guard_rules(settings),
@@ -196,15 +202,16 @@ def watch_of(
         One per venue.
     exposure_eth : float64 (T,)
     """
-    floor, cap, quiet = event_windows(timeline, settings)
+    windows = event_windows(timeline, settings)
     leverage, leverage_max = leverage_path(timeline, settings, contracts, exposure_eth)
-    capped = np.minimum(leverage_max, cap)
+    capped = np.minimum(leverage_max, windows.leverage_cap)
     return GuardArrays(
         leverage=leverage * (capped / leverage_max),
         leverage_max=capped,
-        event_floor=floor,
-        quiet=quiet,
-        is_open=np.ones(len(floor), dtype=np.bool_),
+        event_floor=windows.floor,
+        event_class=windows.kind,
+        quiet=windows.quiet,
+        is_open=np.ones(len(windows.floor), dtype=np.bool_),
         cost=funding_cost(timeline, settings.risk.funding.horizon_h),
     )
 

@@ -29,8 +29,8 @@ class GuardArrays(NamedTuple):
     ----------
     leverage, leverage_max : float64 (T,)
         Notional ÷ equity after a top-up, and the one that asks for it.
-    event_floor : float64 (T,)
-        Hedge floor of an event window, 0 without one.
+    event_floor, event_class : float64 (T,)
+        Hedge floor of an event window, 0 without one; its place among the classes of the calendar.
     quiet, is_open : bool (T,)
         Only the guard may move the hedge; the venues take orders and transfers.
     cost : float64 (T, V)
@@ -40,6 +40,7 @@ class GuardArrays(NamedTuple):
     leverage: Floats
     leverage_max: Floats
     event_floor: Floats
+    event_class: Floats
     quiet: NDArray[np.bool_]
     is_open: NDArray[np.bool_]
     cost: Floats

@@ -340,6 +340,7 @@ def _moment(
         pnl,
         earned,
         watch.event_floor[t],
+        watch.event_class[t],
         watch.quiet[t],
         watch.leverage[t],
         watch.leverage_max[t],

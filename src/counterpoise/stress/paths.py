@@ -264,6 +264,7 @@ def _drawn(where: Arena, paths: int, seed: int) -> Iterator[tuple[range, Callabl
         leverage=np.full(PATH_H, watch.leverage[-1]),
         leverage_max=np.full(PATH_H, watch.leverage_max[-1]),
         event_floor=np.zeros(PATH_H),
+        event_class=np.full(PATH_H, np.nan),
         quiet=np.zeros(PATH_H, dtype=np.bool_),
         is_open=np.ones(PATH_H, dtype=np.bool_),
         cost=np.full((PATH_H, where.market.perp.shape[1]), np.nan),

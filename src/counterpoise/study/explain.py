@@ -91,9 +91,11 @@ def explain(run: Path, at: str, policy: str | None = None) -> Explained:
     held = numbers["held"] if decided else before
     held = target if math.isnan(held) else held
     links = chain_of(flags, numbers, results["settings"]) if flags else ()
-    if row["liquidation_usd"] != 0.0:
-        loss = f"the venue liquidated the short, for a fee of {-row['liquidation_usd']:,.0f} USD"
-        links = (Link("LIQUIDATED", -float(row["liquidation_usd"]), loss), *links)
+    fee = -float(row["liquidation_usd"])
+    if fee > 0.0 or (before > 0.0 and held == 0.0):
+        # Nothing else takes a short away between two decisions.
+        taken = f"the venue had liquidated the {100 * before:.1f} % that were hedged, for a fee of "
+        links = (Link("LIQUIDATED", fee, f"{taken}{fee:,.0f} USD"), *links)
     traded = float(row["traded_eth"])
     told = sentence(links, held=held, target=target, traded_eth=traded)
     return Explained(name, int(row["ts_ms"]), held, target, traded, links, told)

@@ -14,7 +14,8 @@ def refuse_what_venues_refuse(settings: Settings) -> None:
     Parameters
     ----------
     settings : Settings
-        ``venue.names``, ``capital.collateral`` and ``capital.leverage_max`` are read.
+        ``venue.names``, ``capital.collateral``, ``capital.leverage_max`` and ``risk.orders`` are
+        read.
 
     Raises
     ------
@@ -33,6 +34,13 @@ def refuse_what_venues_refuse(settings: Settings) -> None:
                 ("capital.collateral", "venue.names"),
                 f"collateral that {name} takes: {', '.join(traded.collateral)}",
             )
+        for key in ("order_usd", "minute_usd", "venue_usd", "total_usd"):
+            limit = getattr(settings.risk.orders, key)
+            if limit is not None and limit < traded.min_notional_usd:
+                raise settings.contradiction(
+                    (f"risk.orders.{key}", "venue.names"),
+                    f"at least {traded.min_notional_usd:g} USD, the smallest order of {name}",
+                )
         most = traded.tiers[0].max_leverage
         if capital.leverage_max > most:
             raise settings.contradiction(
