@@ -427,9 +427,9 @@ def test_without_a_limit_only_a_venue_that_pays_keeps_the_size(cost_there, short
     ("switch_gain", "short_eth"),
     [
         # 0.012 − 0.004 = 0.008 is worth it: all to the second venue, which is cheap enough to keep
-        # the size. Tick 2: now that one costs 0.02 and the first is not below 0.005 yet: down to
-        # the low edge, where it is. Tick 3: off, back to the first.
-        (0.005, [[5.0, 0.0], [0.0, 5.0], [0.0, 3.0], [3.0, 0.0]]),
+        # the size. Tick 2: that one costs 0.02 now and the first 0.007: 0.013 is worth going back,
+        # and 0.007 is within the limit. Tick 3: 0.004 is below 0.005: off, and in the band.
+        (0.005, [[5.0, 0.0], [0.0, 5.0], [5.0, 0.0], [5.0, 0.0]]),
         # Not worth it: down to the low edge.
         (0.01, [[5.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0]]),
     ],

@@ -278,7 +278,7 @@ def test_compiled_simulator_equals_the_independent_one(seed: int) -> None:
 def test_the_random_cases_reach_every_branch() -> None:
     reached = set().union(*(assert_agree(random_case(seed)) for seed in range(400)))
     # History knows prices, positions and the time.
-    live = {"HALTED", "NO_POSITION", "STALE_MARK", "CLOCK_BACK"}
+    live = {"HALTED", "NO_POSITION", "STALE_MARK", "CLOCK_BACK", "BAD_INPUT"}
     assert reached == {flag.name for flag in Reason} - live | {"LIQUIDATED"}
 
 
