@@ -119,8 +119,8 @@ def test_a_case_is_whole_days_and_begins_after_its_position(stressed: Stress) ->
     assert rally.opened_ms == to_ms(datetime(2024, 5, 19, tzinfo=UTC))
     assert rally.first_ms == to_ms(datetime(2024, 5, 20, tzinfo=UTC))
     assert rally.last_ms == to_ms(datetime(2024, 5, 24, tzinfo=UTC))
-    assert "volatility_timed" in rally.fell_back
-    assert "full" not in rally.fell_back
+    assert Reason.FALLBACK in rally.reasons["volatility_timed"]
+    assert Reason.FALLBACK not in rally.reasons["full"]
 
 
 def test_hours_without_prices_are_no_case() -> None:

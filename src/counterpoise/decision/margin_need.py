@@ -143,6 +143,8 @@ def _warnings(short_eth: float, price: float, contract: Contract, leverage: floa
             f"({largest.cap:,.0f} {unit}): one account cannot hold it"
         ]
     tier = next(tier for tier in contract.tiers if size <= tier.cap)
+    if math.isinf(leverage):
+        return ["no margin stands behind this short"]
     if leverage > tier.max_leverage * (1 + 1e-9):
         return [
             f"{contract.venue} allows at most {tier.max_leverage:g}× at {size:,.0f} {unit}, "

@@ -78,8 +78,8 @@ class Case:
     opened_ms, first_ms, last_ms : int
         When positions were opened, and the hours that are counted.
     outcomes : dict of str to Outcome
-    fell_back : tuple of str
-        Policies that lacked a signal at some hour and fell back to the static ratio.
+    reasons : dict of str to Reason
+        By policy: every reason of its decisions in the case.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Case:
     first_ms: int
     last_ms: int
     outcomes: dict[str, Outcome]
-    fell_back: tuple[str, ...] = ()
+    reasons: dict[str, Reason]
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _run(
         int(ts_ms[begin]),
         int(ts_ms[-1]),
         {name: outcome(path, begin) for name, path in by_name.items()},
-        tuple(n for n, path in by_name.items() if np.any(path.reasons & int(Reason.FALLBACK))),
+        {name: Reason(int(np.bitwise_or.reduce(path.reasons))) for name, path in by_name.items()},
     )
 
 
