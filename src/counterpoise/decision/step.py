@@ -71,6 +71,8 @@ from counterpoise.risk.guard import (
     KEPT,
     LEAST,
     LEVEL,
+    LOOKED,
+    SAID,
     STANDBY,
     STOPPED,
     TO_VENUE,
@@ -136,6 +138,7 @@ def _watch(
         moment.exposure_eth,
         held,
         moment.event_floor,
+        moment.waits,
     )
     return look(memory, rules, seen, min(limits.max_ratio, 1.0), weights, cost, bound)
 
@@ -150,6 +153,20 @@ def _bound_floors(memory: Floats, moment: Moment, bound: Floats, lo: float) -> i
     if moment.event_floor > max(own, lo) + RATIO_TOLERANCE:
         flags |= _EVENT
     return flags
+
+
+@njit_in_place
+def bounded(
+    lo: float, hi: float, to_lo: float, to_hi: float, bound: Floats
+) -> tuple[float, float, float, float]:
+    """Return the band that the guard leaves of an intent's."""
+    least = bound[LEAST]
+    if np.isfinite(bound[FORCED]):
+        forced = max(bound[FORCED], least)
+        return forced, forced, forced, forced
+    if bound[CHEAPER] > 0.0:
+        hi = to_hi = to_lo = lo
+    return max(lo, least), max(hi, least), max(to_lo, least), max(to_hi, least)
 
 
 @njit_in_place
@@ -204,8 +221,8 @@ def rests(
     """Reasons of :func:`step` where it would leave every position and collateral as it is, else -1.
 
     It answers without a division where the guard is off, for drivers that ask often; -1 promises
-    nothing. The guard looks; what :func:`step` does at the same moment is the same as without this
-    call. The caller remembers the intent.
+    nothing. The guard looks, and :func:`step` with the same ``bound`` does not look at this moment
+    again: between the two nothing else may change. The caller remembers the intent.
 
     Parameters are those of :func:`step`.
     """
@@ -222,20 +239,26 @@ def rests(
         if usd > limits.venue_usd:
             return -1
     flags = _IN_BAND
-    lowest = lo
     if rules.active:
-        flags |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
-        if np.isfinite(bound[FORCED]) or bound[TO_VENUE] >= 0.0:
+        said = _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
+        bound[LOOKED], bound[SAID] = moment.now, said
+        flags |= said
+        if bound[TO_VENUE] >= 0.0:
             return -1
-        if bound[CHEAPER] > 0.0:
-            hi = lo
         flags |= _bound_floors(memory, moment, bound, lo)
-        lowest, hi = max(lo, bound[LEAST]), max(hi, bound[LEAST])
+        lo, hi, to_lo, to_hi = bounded(lo, hi, to_lo, to_hi, bound)
     exposure = moment.exposure_eth
     highest = min(hi, limits.max_ratio) + RATIO_TOLERANCE
-    inside = (lowest - RATIO_TOLERANCE) * exposure <= held <= highest * exposure
-    if not (held > 0.0 and inside and notional_usd <= limits.total_usd):
+    if not (held > 0.0 and notional_usd <= limits.total_usd):
         return -1
+    if held < (lo - RATIO_TOLERANCE) * exposure:
+        if not _too_small(book, held, to_lo, moment, limits):
+            return -1
+        flags += _RAISE - _IN_BAND
+    elif held > highest * exposure:
+        if hi > limits.max_ratio or not _too_small(book, held, to_hi, moment, limits):
+            return -1
+        flags += _LOWER - _IN_BAND
     deviation = 0.0
     for v in range(venues):
         deviation += abs(book[SHARE, v] * held - book[SHORT, v])
@@ -246,6 +269,16 @@ def rests(
         if not _margined(book, v, moment, limits, bound[STANDBY]):
             return -1
     return flags if deviation <= SWITCH_TOLERANCE * held else -1
+
+
+@njit_in_place
+def _too_small(book: Floats, held: float, goal: float, moment: Moment, limits: Limits) -> bool:
+    """Whether a move to a goal is less than a step of the one venue, so that no order follows."""
+    if book.shape[1] > 1 or goal > limits.max_ratio or moment.quiet or limits.min_interval_h > 0.0:
+        return False
+    wanted = goal * moment.exposure_eth
+    step = book[STEP, 0]
+    return bool(wanted > step and np.floor(abs(wanted - held) / step + DUST) == 0.0)
 
 
 @njit_in_place
@@ -334,17 +367,14 @@ def step(
     asks = asked(ratio, lo, hi, to_lo, to_hi)
     forced = False
     if rules.active:
-        reasons |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
-        forced = np.isfinite(bound[FORCED])
-        least = bound[LEAST]
-        reasons |= _bound_floors(memory, moment, bound, lo)
-        if forced:
-            lo = hi = to_lo = to_hi = max(bound[FORCED], least)
+        if bound[LOOKED] == moment.now:
+            reasons |= int(bound[SAID])
         else:
-            if bound[CHEAPER] > 0.0:
-                hi = to_hi = to_lo = lo
-            lo, hi = max(lo, least), max(hi, least)
-            to_lo, to_hi = max(to_lo, least), max(to_hi, least)
+            reasons |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
+        bound[LOOKED] = np.nan
+        forced = np.isfinite(bound[FORCED])
+        reasons |= _bound_floors(memory, moment, bound, lo)
+        lo, hi, to_lo, to_hi = bounded(lo, hi, to_lo, to_hi, bound)
         if bound[TO_VENUE] >= 0.0:
             for v in range(venues):
                 book[SHARE, v] = 1.0 if v == int(bound[TO_VENUE]) else 0.0

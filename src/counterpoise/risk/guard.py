@@ -35,9 +35,10 @@ SIZE = FIRED_AT + STOPS
 #: equity that is kept, USD (-inf: nothing); the flag to raise where the floor binds; the stop that
 #: forces a ratio and the level it fired at (NaN: none); the funding cost of the intent's weights;
 #: the hedge ratio that margin should stand ready for at the present price; why the funding guard is
-#: on; hours that the stop still acts.
+#: on; hours that the stop still acts; the hour for which ``rests`` has looked
+#: already, and what that look returned.
 LEAST, FORCED, CHEAPER, TO_VENUE, KEPT, BINDS, STOPPED, LEVEL, AT_COST = range(9)
-STANDBY, WHY, HOURS_LEFT, BOUND_SIZE = range(9, 13)
+STANDBY, WHY, HOURS_LEFT, LOOKED, SAID, BOUND_SIZE = range(9, 15)
 
 #: Why the funding guard is on: what is expected costs too much, or what was earned is being eaten.
 TOO_EXPENSIVE, EATEN = 1.0, 2.0
@@ -131,6 +132,8 @@ class Seen(NamedTuple):
         Long, and short on all venues together, ETH.
     event_floor : float
         Hedge floor of an event window, 0 without one.
+    waits : bool
+        Collateral takes time, so that margin should stand ready.
     """
 
     now: float
@@ -143,6 +146,7 @@ class Seen(NamedTuple):
     exposure_eth: float
     short_eth: float
     event_floor: float
+    waits: bool
 
 
 @njit
@@ -161,7 +165,7 @@ def unbound() -> Floats:
     bound[FORCED] = np.nan
     bound[TO_VENUE] = -1.0
     bound[KEPT] = -np.inf
-    bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = bound[HOURS_LEFT] = np.nan
+    bound[STOPPED] = bound[LEVEL] = bound[AT_COST] = bound[HOURS_LEFT] = bound[LOOKED] = np.nan
     return bound
 
 
@@ -225,7 +229,8 @@ def look(
     memory[NOW] = seen.now
     exposure_usd = seen.exposure_eth * seen.spot
     flags = _floor(memory, rules, full, seen.now, seen.equity, exposure_usd, bound)
-    bound[STANDBY] = _standby(memory, rules, full, seen, exposure_usd, bound[KEPT])
+    if seen.waits:
+        bound[STANDBY] = _standby(memory, rules, full, seen, exposure_usd, bound[KEPT])
     flags |= _stops(memory, rules, seen, bound)
     flags |= _funding(memory, rules, seen.earned, weights, cost, bound)
     bound[LEAST] = max(memory[FLOOR], seen.event_floor)

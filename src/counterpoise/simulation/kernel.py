@@ -27,8 +27,8 @@ from counterpoise.decision.moment import (
     Reason,
     initial_state,
 )
-from counterpoise.decision.step import asked, note, remember, rests, step
-from counterpoise.risk.guard import CHEAPER, LEAST, GuardRules, initial_memory, unbound
+from counterpoise.decision.step import asked, bounded, note, remember, rests, step
+from counterpoise.risk.guard import GuardRules, initial_memory, unbound
 from counterpoise.simulation.arrays import (
     AccountRules,
     CostRules,
@@ -208,6 +208,7 @@ def _rest(
     book, sums, carried, state = desk.book, desk.sums, desk.carried, desk.state
     if book[COMING, 0] != 0.0:
         return t
+    carried[WAITS] = 1.0 if rules.account.transfer_ticks > 0 else 0.0
     book[ON_WAY, 0] = 0.0
     k, q = rules.account.coin_value, book[SHORT, 0]
     cash, coins = book[CASH, 0], book[COINS, 0]
@@ -353,12 +354,13 @@ def _moment(
 def _rested(t: int, moment: Moment, intent: IntentArrays, rules: Rules, desk: Desk) -> None:
     """Keep the band and the numbers of a decision that rested."""
     bound, ratio = desk.bound, desk.book[SHORT, 0] / moment.exposure_eth
-    lo, hi = intent.lo[t], intent.hi[t]
-    asks = asked(ratio, lo, hi, intent.to_lo[t], intent.to_hi[t])
-    note(asks, ratio, ratio, desk.book, moment, rules.guard, bound, desk.chain)
-    if bound[CHEAPER] > 0.0:
-        hi = lo
-    desk.carried[LO], desk.carried[HI] = max(lo, bound[LEAST]), max(hi, bound[LEAST])
+    lo, hi, to_lo, to_hi = intent.lo[t], intent.hi[t], intent.to_lo[t], intent.to_hi[t]
+    asks = asked(ratio, lo, hi, to_lo, to_hi)
+    if rules.guard.active:
+        lo, hi, to_lo, to_hi = bounded(lo, hi, to_lo, to_hi, bound)
+    goal = asked(ratio, lo, hi, to_lo, to_hi)
+    note(asks, ratio, goal, desk.book, moment, rules.guard, bound, desk.chain)
+    desk.carried[LO], desk.carried[HI] = lo, hi
 
 
 @njit_in_place
