@@ -64,6 +64,9 @@ def test_margin_that_is_given_is_looked_at() -> None:
     thin = told(posted=1_000.0)
     assert thin.order_eth == 0.0
     assert "margin was asked for, as notional was over 3.00 × it" in thin.because
+    # Half the notional of 800 ETH, less what is there.
+    price = float(market().perp.close[-1, 0])
+    assert f"post {400.0 * price - 1_000.0:,.0f} USD of margin now." in thin.because
     # What cannot be topped up is cut, and the rest lives.
     capital = {"usdt_budget": 1_000.0}
     cut = told(posted=1_000.0, capital=capital)

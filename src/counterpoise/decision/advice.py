@@ -386,6 +386,9 @@ def advise(
         told = GUARDS if posted is None else GUARDS | MARGIN
         bound = chain_of(decision.reasons & told, decision.chain, sections)[1:]
         why = "; ".join([why, *(link.says for link in bound)])
+        if posted is not None and Reason.TOP_UP in decision.reasons:
+            more = float(decision.collateral_usd[0]) - desk.equity_usd
+            why += f"; post {more:,.0f} USD of margin now"
         return row(
             name,
             policies[name].label,
