@@ -11,6 +11,7 @@ import pytest
 from counterpoise.cli import run_command
 from counterpoise.config import Settings
 from counterpoise.decision.moment import Reason
+from counterpoise.errors import FixConfig
 from counterpoise.hedging import Intent
 from counterpoise.simulation.arena import arena
 from counterpoise.simulation.simulate import simulate
@@ -102,6 +103,17 @@ def test_a_missing_signal_and_a_venue_that_is_down_are_told(run: Path) -> None:
     down = explain(run, moment(run, VENUE_DOWN + 2))
     assert [link.guard for link in down.links] == ["CLOSED"]
     assert "the venue was down" in down.sentence
+
+
+def test_fills_are_no_decisions(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "paths").mkdir()
+    (tmp_path / "results.json").write_bytes((run / "results.json").read_bytes())
+    table = pl.read_parquet(run / "paths" / "half.parquet")
+    chain = [name for name in table.columns if name.startswith("chain_")]
+    done = table.with_columns(pl.lit(float("nan")).alias(name) for name in chain)
+    done.with_columns(reasons=pl.lit("")).write_parquet(tmp_path / "paths" / "actual.parquet")
+    with pytest.raises(FixConfig, match="what was done"):
+        explain(tmp_path, moment(run, CRASH), "actual")
 
 
 def test_between_two_ticks_the_last_decision_counts(run: Path) -> None:

@@ -24,8 +24,8 @@ STEPS = 25
 STEP_ETH, MINIMUM_USD = 0.001, 20.0
 
 
-def limits_at_random(rng: np.random.Generator) -> Limits:
-    return Limits(
+def limits_at_random(rng: np.random.Generator, scale: float = 1.0) -> Limits:
+    limits = Limits(
         max_ratio=float(rng.choice([0.7, 1.0, 1.2])),
         fallback_ratio=0.7,
         grace_ticks=2.0,
@@ -39,24 +39,31 @@ def limits_at_random(rng: np.random.Generator) -> Limits:
         keep_alive=float(rng.choice([0.0, 0.02, 0.1])),
         mark_max_age_s=60.0,
     )
+    return limits._replace(
+        venue_usd=limits.venue_usd * scale,
+        total_usd=limits.total_usd * scale,
+        order_usd=limits.order_usd * scale,
+        minute_usd=limits.minute_usd * scale,
+    )
 
 
 class Life:
-    """One account and its driver, of a seed."""
+    """One account and its driver, of a seed; everything that has a size times ``scale``."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, scale: float = 1.0) -> None:
+        self.scale = scale
         self.rng = rng = np.random.default_rng(seed)
         self.venues = venues = int(rng.integers(1, 4))
-        self.limits = limits_at_random(rng)
+        self.limits = limits_at_random(rng, scale)
         fields = guard_of(rng, 0, 1)
         rules = GuardRules(**{name: fields[name] for name in GuardRules._fields})
         self.rules = rules if rng.integers(4) else NO_GUARD
         self.desk = Desk(venues, self.limits, self.rules)
-        self.exposure, self.spot, self.now = 100.0, 2_000.0, 0.0
+        self.exposure, self.spot, self.now = 100.0 * scale, 2_000.0, 0.0
         self.short, self.cash = np.zeros(venues), np.zeros(venues)
         self.paid_in, self.earned = 0.0, 0.0
         self.wild = float(rng.choice([0.002, 0.02, 0.08]))
-        self.budget = maybe(rng, 5_000.0, 60_000.0)
+        self.budget = maybe(rng, 5_000.0, 60_000.0) * scale
         self.waits = bool(rng.integers(2))
 
     def prepare(self) -> None:
@@ -80,7 +87,11 @@ class Life:
         book[rows.SHORT], book[rows.PRICE], book[rows.EQUITY] = self.short, price, self.cash
         weights = rng.uniform(0.05, 1.0, self.venues)
         book[rows.SHARE] = weights / weights.sum()
-        book[rows.STEP], book[rows.MINIMUM], book[rows.UNIT] = STEP_ETH, MINIMUM_USD, 1.0
+        book[rows.STEP], book[rows.MINIMUM], book[rows.UNIT] = (
+            self.scale * STEP_ETH,
+            self.scale * MINIMUM_USD,
+            1.0,
+        )
         book[rows.ON_WAY], book[rows.DEBT] = 0.0, 0.0
         book[rows.COST] = rng.normal(0.0, 0.01, self.venues)
         book[rows.COST, rng.uniform(size=self.venues) < 0.2] = NAN
@@ -203,6 +214,38 @@ def live(seed: int) -> set[str]:
             floor = desk.memory[guard.FLOOR]
         life.carry_out(reasons)
     return seen
+
+
+def scales(seed: int) -> None:
+    """An account eight times the size decides eight times the size, to the last bit.
+
+    No tier enters a decision, so it is always within one; and eight is a power of two, so that no
+    product is rounded differently. The venue's filters are scaled away with the rest.
+    """
+    small, large = Life(seed), Life(seed, 8.0)
+    for _ in range(STEPS):
+        for life in (small, large):
+            life.prepare()
+        reasons = [Reason(life.desk.decide()) for life in (small, large)]
+        assert reasons[0] == reasons[1]
+        for row in (rows.TARGET, rows.COLLATERAL):
+            one, eight = small.desk.book[row], large.desk.book[row]
+            np.testing.assert_array_equal(8.0 * one, eight)
+        for life in (small, large):
+            life.carry_out(reasons[0])
+
+
+@settings(max_examples=3_000, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_scaling_the_exposure_scales_every_decision_under_the_guard(seed: int) -> None:
+    scales(seed)
+
+
+@pytest.mark.long
+@settings(max_examples=100_000, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_scaling_scales_a_hundred_thousand_lives(seed: int) -> None:
+    scales(seed)
 
 
 @settings(max_examples=3_000, deadline=None)

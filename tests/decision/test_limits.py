@@ -154,6 +154,14 @@ def test_the_expected_cost_is_the_mean_of_the_last_two_rates_as_known() -> None:
     assert np.isnan(funding_cost(shorter, 24)[last + 25 :, 0]).all()
 
 
+def test_a_span_without_a_perpetual_price_is_named() -> None:
+    timeline = random_timeline(HOURS, seed=3)
+    later = np.arange(HOURS)[:, None] >= FIRST
+    perp = replace(timeline.perp, close=np.where(later, np.nan, timeline.perp.close))
+    with pytest.raises(NotEnoughData, match="binance has no perpetual price from 2020-01-11"):
+        arena(replace(timeline, perp=perp), Settings(), FIRST, HOURS)
+
+
 def test_a_guard_without_a_rule_is_off() -> None:
     assert guard_rules(Settings()) == NO_GUARD
     on = guard_rules(Settings(risk={"stops": {"short": {"distance": 0.2, "action": "flatten"}}}))

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from counterpoise.decision import Reason, decide
 from counterpoise.decision import moment as rows
-from counterpoise.decision.decide import Decision, quiet_moment
+from counterpoise.decision.decide import Decision, flat, limits_from, quiet_moment, rules_from
+from counterpoise.decision.decide import moment_of as moment_of_numbers
 from counterpoise.decision.moment import Limits, Moment, initial_state
 from counterpoise.decision.step import remember, rests, step
-from counterpoise.risk.guard import NO_GUARD, initial_memory, unbound
+from counterpoise.risk.guard import NO_GUARD, GuardRules, initial_memory, unbound
 
 LIMITS = Limits(max_ratio=1.0, fallback_ratio=0.8, grace_ticks=2.0)
 NAN = float("nan")
@@ -104,6 +105,19 @@ def test_the_decision_leaves_its_inputs_as_they_were() -> None:
     before = state.copy()
     one(state=state)
     np.testing.assert_array_equal(state, before)
+
+
+def test_a_desk_unpacks_every_number_into_its_own_field() -> None:
+    """A field that moves would otherwise be read as its neighbour."""
+    numbers = np.arange(1.0, 17.0)
+    moment = moment_of_numbers(numbers)
+    assert moment == Moment(*numbers[:11], True, *numbers[12:15], True)
+    assert limits_from(numbers) == Limits(*numbers[:12])
+    assert len(Limits._fields) == 12
+    fours = [tuple(np.arange(k, k + 4.0)) for k in (8.0, 12.0, 16.0, 20.0)]
+    rules = GuardRules(True, *np.arange(2.0, 8.0), *fours, *np.arange(24.0, 28.0))
+    assert flat(rules) == [1.0, *np.arange(2.0, 28.0)]
+    assert rules_from(np.array(flat(rules))) == rules
 
 
 @pytest.mark.parametrize("exposure", [NAN, float("inf")])

@@ -275,6 +275,13 @@ def test_compiled_simulator_equals_the_independent_one(seed: int) -> None:
     assert_agree(random_case(seed))
 
 
+@pytest.mark.long
+@settings(max_examples=20_000, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_twenty_thousand_lives_equal_the_independent_ones(seed: int) -> None:
+    assert_agree(random_case(seed))
+
+
 def test_the_random_cases_reach_every_branch() -> None:
     reached = set().union(*(assert_agree(random_case(seed)) for seed in range(400)))
     # History knows prices, positions and the time.

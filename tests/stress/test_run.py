@@ -10,6 +10,7 @@ from counterpoise.config import Settings
 from counterpoise.decision.moment import Reason
 from counterpoise.hedging import Situation
 from counterpoise.signals.forecasts import Forecasts
+from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.simulate import simulate, simulate_one
 from counterpoise.stress.cases import (
@@ -75,7 +76,7 @@ def ratio(where: Arena, value: float) -> np.ndarray:
     return np.full(where.last, value)
 
 
-def run(where: Arena, target: np.ndarray):  # type: ignore[no-untyped-def]
+def run(where: Arena, target: np.ndarray) -> SimulatedPath:
     situation = situation_of(Settings())
     whole = np.concatenate([target, np.full(HOURS - len(target), target[-1])])
     return simulate_one(where, situation.around(whole, 0.0))

@@ -117,7 +117,7 @@ class Advised:
 
 
 #: Reasons of the guard that are told beside the policy's own.
-GUARDS = (
+_GUARDS = (
     Reason.DRAWDOWN
     | Reason.LOCK
     | Reason.STOP
@@ -130,7 +130,7 @@ GUARDS = (
     | Reason.FAT_FINGER
 )
 #: Told as well where the margin held is given: without it, it is assumed to be what is asked for.
-MARGIN = Reason.TOP_UP | Reason.UNFUNDED | Reason.KEPT_ALIVE
+_MARGIN = Reason.TOP_UP | Reason.UNFUNDED | Reason.KEPT_ALIVE
 _INPUTS = (
     "p_up_4h",
     "p_hedge_pays_4h",
@@ -166,11 +166,12 @@ class _Desk:
         begin = max(0, t - settings.safety.signal_grace_h)
         priced = np.isfinite(timeline.spot.close) & np.isfinite(timeline.perp.close[:, 0])
         rows = np.column_stack([intent.lo, intent.hi, intent.to_lo, intent.to_hi])
+        lo, hi, to_lo, to_hi = map(float, rows[t])
         state = initial_state(1)
         for tick in np.flatnonzero(priced[begin:t]) + begin:
             if np.isfinite(rows[tick]).all():
-                lo, hi, to_lo, to_hi = rows[tick]
-                remember(state, lo, hi, to_lo, to_hi, np.ones(1))
+                known = rows[tick]
+                remember(state, known[0], known[1], known[2], known[3], np.ones(1))
             else:
                 state[STATE_AGE] += 1.0
         spot, capital = float(timeline.spot.close[t]), settings.capital
@@ -200,7 +201,7 @@ class _Desk:
             short_eth=np.array([self.short_eth]),
             price=np.array([self.price]),
             equity=np.array([self.equity_usd]),
-            band=tuple(map(float, rows[t])),  # type: ignore[arg-type]
+            band=(lo, hi, to_lo, to_hi),
             weights=np.array([1.0]),
             moment=moment,
             rules=guard_rules(settings),
@@ -383,7 +384,7 @@ def advise(
         moved = movement(short_eth / exposure, decision, target_eth - short_eth)
         why = because(name, situation, t, rule_target, decision)
         sections = settings.model_dump(include={"hedge", "safety", "risk"})
-        told = GUARDS if posted is None else GUARDS | MARGIN
+        told = _GUARDS if posted is None else _GUARDS | _MARGIN
         bound = chain_of(decision.reasons & told, decision.chain, sections)[1:]
         why = "; ".join([why, *(link.says for link in bound)])
         if posted is not None and Reason.TOP_UP in decision.reasons:

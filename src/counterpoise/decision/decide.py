@@ -6,6 +6,7 @@ place. :func:`decide` is for everybody else. Neither sends an order.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,56 @@ from counterpoise.risk.guard import NO_GUARD, GuardRules, initial_memory, unboun
 
 Floats = NDArray[np.float64]
 
-_MOMENTS = len(Moment._fields)
-_LIMITS = len(Limits._fields)
+
+@njit
+def moment_of(x: Floats) -> Moment:
+    """Moment from its numbers in the order of its fields; shape (16,)."""
+    return Moment(
+        x[0],
+        x[1],
+        x[2],
+        x[3],
+        x[4],
+        x[5],
+        x[6],
+        x[7],
+        x[8],
+        x[9],
+        x[10],
+        x[11] > 0.0,
+        x[12],
+        x[13],
+        x[14],
+        x[15] > 0.0,
+    )
+
+
+@njit
+def limits_from(x: Floats) -> Limits:
+    """Limits from their numbers in the order of the fields; shape (12,)."""
+    return Limits(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8], x[9], x[10], x[11])
+
+
+@njit
+def rules_from(x: Floats) -> GuardRules:
+    """Rules from their numbers in the order of the fields, the fours unrolled; shape (27,)."""
+    return GuardRules(
+        x[0] > 0.0,
+        x[1],
+        x[2],
+        x[3],
+        x[4],
+        x[5],
+        x[6],
+        (x[7], x[8], x[9], x[10]),
+        (x[11], x[12], x[13], x[14]),
+        (x[15], x[16], x[17], x[18]),
+        (x[19], x[20], x[21], x[22]),
+        x[23],
+        x[24],
+        x[25],
+        x[26],
+    )
 
 
 @njit
@@ -27,90 +76,37 @@ def _packed(
     state: Floats,
     memory: Floats,
     book: Floats,
-    now: Floats,
+    moment: Floats,
     intent: Floats,
+    limits: Floats,
     rules: Floats,
     bound: Floats,
     chain: Floats,
 ) -> int:
     """Unpack vectors into the tuples of :func:`step`: taking a tuple from Python costs far more."""
-    moment = Moment(
-        now[0],
-        now[1],
-        now[2],
-        now[3],
-        now[4],
-        now[5],
-        now[6],
-        now[7],
-        now[8],
-        now[9],
-        now[10],
-        now[11] > 0.0,
-        now[12],
-        now[13],
-        now[14],
-        now[15] > 0.0,
-    )
-    limits = Limits(
-        rules[0],
-        rules[1],
-        rules[2],
-        rules[3],
-        rules[4],
-        rules[5],
-        rules[6],
-        rules[7],
-        rules[8],
-        rules[9],
-        rules[10],
-        rules[11],
-    )
-    g = rules[12:]
-    guard = GuardRules(
-        g[0] > 0.0,
-        g[1],
-        g[2],
-        g[3],
-        g[4],
-        g[5],
-        g[6],
-        (g[7], g[8], g[9], g[10]),
-        (g[11], g[12], g[13], g[14]),
-        (g[15], g[16], g[17], g[18]),
-        (g[19], g[20], g[21], g[22]),
-        g[23],
-        g[24],
-        g[25],
-        g[26],
-    )
-    reasons, lo, hi = step(
+    reasons, intent[4], intent[5] = step(
         state,
         memory,
         book,
-        moment,
+        moment_of(moment),
         intent[0],
         intent[1],
         intent[2],
         intent[3],
-        limits,
-        guard,
+        limits_from(limits),
+        rules_from(rules),
         bound,
         chain,
     )
-    intent[4], intent[5] = lo, hi
     return reasons
 
 
-def _flat(values: tuple[object, ...]) -> list[float]:
+def flat(values: tuple[Any, ...]) -> list[float]:
     """Numbers of a tuple and of the tuples in it, in order."""
-    flat: list[float] = []
+    numbers: list[float] = []
     for value in values:
-        if isinstance(value, tuple):
-            flat += _flat(value)
-        else:
-            flat.append(float(value))  # type: ignore[arg-type]
-    return flat
+        numbers += flat(value) if isinstance(value, tuple) else [float(value)]
+    return numbers
 
 
 class Desk:
@@ -146,12 +142,12 @@ class Desk:
         self.book = np.zeros((layout.DECISION_ROWS, venues))
         self.book[layout.UNIT] = 1.0
         self.book[layout.COST] = np.nan
-        self.moment = np.zeros(_MOMENTS)
+        self.moment = np.zeros(len(Moment._fields))
         self.intent = np.full(6, np.nan)
         self.chain = np.full(layout.LINKS, np.nan)
         self.state = initial_state(venues)
         self.memory = initial_memory()
-        self._rules = np.array(_flat(limits) + _flat(rules))
+        self._limits, self._rules = np.array(flat(limits)), np.array(flat(rules))
         self._bound = unbound()
 
     def decide(self) -> int:
@@ -168,6 +164,7 @@ class Desk:
             self.book,
             self.moment,
             self.intent,
+            self._limits,
             self._rules,
             self._bound,
             self.chain,

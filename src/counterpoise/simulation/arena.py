@@ -153,8 +153,14 @@ def arena(timeline: Timeline, settings: Settings, first: int, last: int) -> Aren
     )
     contracts = contracts_of(settings, int(ts_ms[0]))
     full_usd = held * timeline.perp.close[span, 0]
-    highest_usd = float(np.nanmax(full_usd)) * settings.hedge.max_ratio
-    refuse_caps_below_floors(settings, float(full_usd[np.isfinite(full_usd)][0]))
+    full_usd = full_usd[np.isfinite(full_usd)]
+    if not len(full_usd):
+        raise NotEnoughData(
+            f"{timeline.venues[0]} has no perpetual price from {stamp(int(ts_ms[0]))} to "
+            f"{stamp(int(ts_ms[-1]))}. Next: import its bars, or choose another span."
+        )
+    highest_usd = float(full_usd.max()) * settings.hedge.max_ratio
+    refuse_caps_below_floors(settings, float(full_usd[0]))
     whole = watch_of(timeline, settings, contracts, exposure_eth)
     watch = GuardArrays(
         leverage=cut(whole.leverage),

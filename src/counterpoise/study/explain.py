@@ -140,6 +140,13 @@ def _rows(file: Path, moment_ms: int, at: str) -> tuple[dict[str, Any], float]:
         raise RejectData(
             str(file), "columns", f"without {missing[0]}", "a path of this version", _AGAIN
         )
+    if table["chain_goal"].is_nan().all():
+        raise FixConfig(
+            "--policy",
+            file.stem,
+            "a policy that decided: this path is what was done, or it never had a price",
+            "name another path of the run",
+        )
     stamps = table["ts"].dt.epoch("ms")
     first, last = int(stamps[0]), int(stamps[-1])
     if not first <= moment_ms <= last + 3_600_000:
