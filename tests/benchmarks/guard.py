@@ -22,7 +22,7 @@ LIMIT_US = 3.0
 
 def speed(folder: Path) -> dict[str, object]:
     """Seconds of the same policies without a guard and with every rule on, taking turns."""
-    from counterpoise.risk.guard import NO_GUARD
+    from counterpoise.risk.guard_rules import NO_GUARD
     from counterpoise.simulation.simulate import simulate
     from tests.benchmarks.market import intent_of, ours, prepare
 
@@ -73,7 +73,7 @@ def decisions(_folder: Path) -> dict[str, object]:
     from counterpoise.decision import moment as rows
     from counterpoise.decision.decide import Desk
     from counterpoise.decision.moment import Limits
-    from counterpoise.risk.guard import NO_GUARD
+    from counterpoise.risk.guard_rules import NO_GUARD
 
     rules = NO_GUARD._replace(
         active=True,

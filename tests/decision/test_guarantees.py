@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from counterpoise.decision import moment as rows
 from counterpoise.decision.decide import Desk
 from counterpoise.decision.moment import Limits, Reason
-from counterpoise.risk import guard
-from counterpoise.risk.guard import NO_GUARD, STOPS, GuardRules
+from counterpoise.risk import guard_rules
+from counterpoise.risk.guard_rules import NO_GUARD, STOPS, GuardRules
 from tests.simulation.test_oracle import guard_of, maybe
 
 NAN = math.nan
@@ -198,7 +198,10 @@ def live(seed: int) -> set[str]:
             assert there[adds].all()
 
         # A stop fires once, then acts until its cool-down is over.
-        until, was = desk.memory[guard.UNTIL : guard.UNTIL + STOPS], before["memory"][guard.UNTIL :]
+        until, was = (
+            desk.memory[guard_rules.UNTIL : guard_rules.UNTIL + STOPS],
+            before["memory"][guard_rules.UNTIL :],
+        )
         for k in range(STOPS):
             if rules.active and until[k] > -math.inf and until[k] != was[k]:
                 assert now - fired[k] >= rules.stop_cooldown_h[k] - 1e-9
@@ -206,12 +209,12 @@ def live(seed: int) -> set[str]:
 
         # The floor never falls while the drawdown guard is active: only a peak or a stated new look
         # lets go.
-        if rules.active and not math.isnan(desk.memory[guard.PEAK]):
-            new_peak = before["moment"][5] >= desk.memory[guard.PEAK] * (1.0 - 1e-9)
-            begun = math.isnan(before["memory"][guard.PEAK]) or before["moment"][6] <= 0.0
+        if rules.active and not math.isnan(desk.memory[guard_rules.PEAK]):
+            new_peak = before["moment"][5] >= desk.memory[guard_rules.PEAK] * (1.0 - 1e-9)
+            begun = math.isnan(before["memory"][guard_rules.PEAK]) or before["moment"][6] <= 0.0
             lets_go = new_peak or begun or Reason.REARMED in reasons
-            assert desk.memory[guard.FLOOR] >= floor or lets_go
-            floor = desk.memory[guard.FLOOR]
+            assert desk.memory[guard_rules.FLOOR] >= floor or lets_go
+            floor = desk.memory[guard_rules.FLOOR]
         life.carry_out(reasons)
     return seen
 

@@ -18,7 +18,7 @@ from counterpoise.decision.moment import Reason
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Intent
 from counterpoise.market.timeline import Timeline
-from counterpoise.risk.guard import NO_GUARD
+from counterpoise.risk.guard_rules import NO_GUARD
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import arena
 from counterpoise.simulation.simulate import simulate

@@ -11,7 +11,7 @@ from counterpoise.decision.decide import Decision, flat, limits_from, quiet_mome
 from counterpoise.decision.decide import moment_of as moment_of_numbers
 from counterpoise.decision.moment import Limits, Moment, initial_state
 from counterpoise.decision.step import remember, rests, step
-from counterpoise.risk.guard import NO_GUARD, GuardRules, initial_memory, unbound
+from counterpoise.risk.guard_rules import NO_GUARD, GuardRules, initial_memory, unbound
 
 LIMITS = Limits(max_ratio=1.0, fallback_ratio=0.8, grace_ticks=2.0)
 NAN = float("nan")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.decision.moment import Limits, Reason
-from counterpoise.risk.guard import NO_GUARD, GuardRules
+from counterpoise.risk.guard_rules import NO_GUARD, GuardRules
 from counterpoise.simulation.arrays import (
     AccountRules,
     CostRules,

@@ -12,7 +12,7 @@ from counterpoise.config import Settings
 from counterpoise.decision.moment import CHAIN
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Intent, Situation
-from counterpoise.risk.guard import GuardRules
+from counterpoise.risk.guard_rules import GuardRules
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import Arena, arena

@@ -30,7 +30,7 @@ from counterpoise.exposure.now import ExposureNow, exposure_now
 from counterpoise.hedging import RECOMMENDED, Intent, Situation, policies
 from counterpoise.market.liquidity import liquidity
 from counterpoise.market.timeline import Timeline
-from counterpoise.risk.guard import initial_memory
+from counterpoise.risk.guard_rules import initial_memory
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.venues import contract_at
 from counterpoise.venues.costs import one_way_cost, order_cost

@@ -15,7 +15,7 @@ from counterpoise.compiled import njit
 from counterpoise.decision import moment as layout
 from counterpoise.decision.moment import Limits, Moment, Reason, initial_state
 from counterpoise.decision.step import step
-from counterpoise.risk.guard import NO_GUARD, GuardRules, initial_memory, unbound
+from counterpoise.risk.guard_rules import NO_GUARD, GuardRules, initial_memory, unbound
 
 Floats = NDArray[np.float64]
 

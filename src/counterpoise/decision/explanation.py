@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from counterpoise.decision.moment import Reason
 from counterpoise.market.calendar import CLASSES
-from counterpoise.risk.guard import TOO_EXPENSIVE
+from counterpoise.risk.guard_rules import TOO_EXPENSIVE
 
 #: Stops in the order of ``risk.guard``: their key, and what they watch.
 _STOPS = (

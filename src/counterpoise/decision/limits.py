@@ -16,7 +16,7 @@ from counterpoise.features.engine import compute
 from counterpoise.market.calendar import CLASSES
 from counterpoise.market.event_clock import names_of
 from counterpoise.market.timeline import Timeline
-from counterpoise.risk.guard import NO_GUARD, Four, GuardRules
+from counterpoise.risk.guard_rules import NO_GUARD, Four, GuardRules
 from counterpoise.risk.leverage import adverse_move, dynamic_leverage
 from counterpoise.risk.margin import maintenance_margin
 from counterpoise.risk_settings import EventRule, StopSettings

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit
-from counterpoise.risk import guard
+from counterpoise.risk import guard_rules
 
 Floats = NDArray[np.float64]
 
@@ -37,12 +37,12 @@ class Reason(enum.IntFlag):
     TOP_UP = 256
     RELEASE = 512
     UNFUNDED = 1024
-    DRAWDOWN = guard.DRAWDOWN
-    LOCK = guard.LOCK
-    STOP = guard.STOP
-    FUNDING_COST = guard.FUNDING_COST
-    EVENT = guard.EVENT
-    REARMED = guard.REARMED
+    DRAWDOWN = guard_rules.DRAWDOWN
+    LOCK = guard_rules.LOCK
+    STOP = guard_rules.STOP
+    FUNDING_COST = guard_rules.FUNDING_COST
+    EVENT = guard_rules.EVENT
+    REARMED = guard_rules.REARMED
     WAIT = 1 << 17
     VENUE_CAP = 1 << 18
     ORDER_CAP = 1 << 19
@@ -109,7 +109,7 @@ class Moment(NamedTuple):
     spot, mark : float
         Spot price, and mark of the first venue, USD.
     equity, flow, pnl, earned : float
-        Of the holder, for the guard; see ``risk.guard.Seen``. Read where its rules are active.
+        Of the holder, for the guard; see ``risk.guard_rules.Seen``. Read where a rule is active.
     event_floor, event_class : float
         Hedge floor of an event window, 0 without one; and its place among ``calendar.CLASSES``, NaN
         without one.

@@ -10,31 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit_in_place
+from counterpoise.decision.band import asked, bound_floors, bounded, note, watch
 from counterpoise.decision.collateral import fund, give_what_was_asked, ready_usd, stay_alive
+from counterpoise.decision.ground import hold, untrusted
 from counterpoise.decision.moment import (
-    ASKED,
     ASKED_FOR,
     COLLATERAL,
     COST,
     DEBT,
-    DISTANCE,
     DUST,
     EQUITY,
-    EVENT_CLASS,
-    EVENT_FLOOR,
-    FORCED_RATIO,
-    FUNDING_AT,
-    FUNDING_WHY,
-    GOAL,
-    GUARDED_USD,
-    HELD_RATIO,
-    KEPT_USD,
-    LEAST_RATIO,
-    MINIMUM,
-    MOST_LEVERAGE,
     ON_WAY,
     PRICE,
-    QUIET_HOUR,
     RATIO_TOLERANCE,
     SHARE,
     SHORT,
@@ -49,37 +36,21 @@ from counterpoise.decision.moment import (
     STATE_TO_LO,
     STATE_WEIGHTS,
     STEP,
-    STOP_HOURS,
-    STOP_KIND,
-    STOP_LEVEL,
     SWITCH_TOLERANCE,
     TARGET,
-    UNIT,
-    VENUE_CHOSEN,
     Limits,
     Moment,
     Reason,
 )
 from counterpoise.decision.orders import keep_shorts, limit_orders, round_orders
-from counterpoise.risk.guard import (
-    AT_COST,
-    BINDS,
-    CHEAPER,
-    FLOOR,
+from counterpoise.risk.guard_rules import (
     FORCED,
-    HOURS_LEFT,
-    KEPT,
     LEAST,
-    LEVEL,
     LOOKED,
     SAID,
     STANDBY,
-    STOPPED,
     TO_VENUE,
-    WHY,
     GuardRules,
-    Seen,
-    look,
 )
 
 Floats = NDArray[np.float64]
@@ -92,13 +63,8 @@ _SWITCH = int(Reason.SWITCH)
 _HELD = int(Reason.HELD)
 _FALLBACK = int(Reason.FALLBACK)
 _WAIT = int(Reason.WAIT)
-_EVENT = int(Reason.EVENT)
-_BAD_INPUT = int(Reason.BAD_INPUT)
 _ORDER_CAP = int(Reason.ORDER_CAP)
 _HALTED = int(Reason.HALTED)
-_NO_POSITION = int(Reason.NO_POSITION)
-_STALE_MARK = int(Reason.STALE_MARK)
-_CLOCK_BACK = int(Reason.CLOCK_BACK)
 
 
 @njit_in_place
@@ -111,98 +77,6 @@ def remember(
     state[STATE_AGE] = 0.0
     for v in range(len(weights)):
         state[STATE_WEIGHTS + v] = weights[v]
-
-
-@njit_in_place
-def _watch(
-    memory: Floats,
-    rules: GuardRules,
-    limits: Limits,
-    moment: Moment,
-    held: float,
-    weights: Floats,
-    cost: Floats,
-    bound: Floats,
-) -> int:
-    """Let the guard look, where any of its rules is on."""
-    if not rules.active:
-        return 0
-    seen = Seen(
-        moment.now,
-        moment.equity,
-        moment.flow,
-        moment.spot,
-        moment.mark,
-        moment.pnl,
-        moment.earned,
-        moment.exposure_eth,
-        held,
-        moment.event_floor,
-        moment.waits,
-    )
-    return look(memory, rules, seen, min(limits.max_ratio, 1.0), weights, cost, bound)
-
-
-@njit_in_place
-def _bound_floors(memory: Floats, moment: Moment, bound: Floats, lo: float) -> int:
-    """Flags of the floors that lie above the low edge of a band."""
-    flags = 0
-    own = memory[FLOOR] if bound[KEPT] > -np.inf else 0.0
-    if own > lo + RATIO_TOLERANCE:
-        flags |= int(bound[BINDS])
-    if moment.event_floor > max(own, lo) + RATIO_TOLERANCE:
-        flags |= _EVENT
-    return flags
-
-
-@njit_in_place
-def bounded(
-    lo: float, hi: float, to_lo: float, to_hi: float, bound: Floats
-) -> tuple[float, float, float, float]:
-    """Return the band that the guard leaves of an intent's."""
-    least = bound[LEAST]
-    if np.isfinite(bound[FORCED]):
-        forced = max(bound[FORCED], least)
-        return forced, forced, forced, forced
-    if bound[CHEAPER] > 0.0:
-        hi = to_hi = to_lo = lo
-    return max(lo, least), max(hi, least), max(to_lo, least), max(to_hi, least)
-
-
-@njit_in_place
-def asked(ratio: float, lo: float, hi: float, to_lo: float, to_hi: float) -> float:
-    """Ratio that a band asks for at a ratio."""
-    if ratio < lo - RATIO_TOLERANCE:
-        return to_lo
-    return to_hi if ratio > hi + RATIO_TOLERANCE else ratio
-
-
-@njit_in_place
-def note(
-    asks: float,
-    ratio: float,
-    goal: float,
-    book: Floats,
-    moment: Moment,
-    rules: GuardRules,
-    bound: Floats,
-    chain: Floats,
-) -> None:
-    """Write the numbers behind a decision: asked for, held, the goal, and what bound."""
-    chain[ASKED], chain[HELD_RATIO], chain[GOAL] = asks, ratio, goal
-    chain[LEAST_RATIO], chain[FORCED_RATIO] = bound[LEAST], bound[FORCED]
-    chain[GUARDED_USD] = moment.equity if rules.active else np.nan
-    chain[KEPT_USD] = bound[KEPT] if bound[KEPT] > -np.inf else np.nan
-    chain[STOP_KIND], chain[STOP_LEVEL] = bound[STOPPED], bound[LEVEL]
-    chain[STOP_HOURS] = bound[HOURS_LEFT]
-    chain[FUNDING_AT], chain[MOST_LEVERAGE] = bound[AT_COST], moment.leverage_max
-    chain[FUNDING_WHY], chain[VENUE_CHOSEN] = bound[WHY], bound[TO_VENUE]
-    chain[EVENT_FLOOR], chain[EVENT_CLASS] = moment.event_floor, moment.event_class
-    chain[QUIET_HOUR] = 1.0 if moment.quiet else 0.0
-    distance = 0.0
-    for v in range(book.shape[1]):
-        distance = max(distance, abs(book[PRICE, v] / moment.spot - 1.0))
-    chain[DISTANCE] = distance
 
 
 @njit_in_place
@@ -240,12 +114,12 @@ def rests(
             return -1
     flags = _IN_BAND
     if rules.active:
-        said = _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
+        said = watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
         bound[LOOKED], bound[SAID] = moment.now, said
         flags |= said
         if bound[TO_VENUE] >= 0.0:
             return -1
-        flags |= _bound_floors(memory, moment, bound, lo)
+        flags |= bound_floors(memory, moment, bound, lo)
         lo, hi, to_lo, to_hi = bounded(lo, hi, to_lo, to_hi, bound)
     exposure = moment.exposure_eth
     highest = min(hi, limits.max_ratio) + RATIO_TOLERANCE
@@ -315,7 +189,7 @@ def step(
     ----------
     state : float64 (9 + 2·V,)
         See ``moment.initial_state``; replaced in place by the next state.
-    memory : float64 (guard.SIZE,)
+    memory : float64 (guard_rules.SIZE,)
         The guard's; replaced in place.
     book : float64 (at least ``moment.DECISION_ROWS``, V)
         A row per quantity, see ``moment``; ``TARGET`` and ``COLLATERAL`` are written.
@@ -324,8 +198,8 @@ def step(
         The intent's row, with its weights in ``book[SHARE]``; NaN in any of the four means unknown.
     limits : Limits
     rules : GuardRules
-    bound : float64 (guard.BOUND_SIZE,)
-        Room for what the guard leaves; as ``guard.unbound`` makes it.
+    bound : float64 (guard_rules.BOUND_SIZE,)
+        Room for what the guard leaves; as ``guard_rules.unbound`` makes it.
     chain : float64 (LINKS,)
         Written: the numbers behind the decision, see ``moment.CHAIN``.
 
@@ -337,9 +211,9 @@ def step(
         The band in force.
     """
     venues = book.shape[1]
-    reasons = _ground(state, book, moment, limits, rules)
+    reasons = untrusted(state, book, moment, limits, rules)
     if reasons != 0:
-        _hold(state, book, chain)
+        hold(state, book, chain)
         return reasons | _HALTED, state[STATE_LO], state[STATE_HI]
     state[STATE_NOW] = moment.now
     exposure = moment.exposure_eth
@@ -370,10 +244,10 @@ def step(
         if bound[LOOKED] == moment.now:
             reasons |= int(bound[SAID])
         else:
-            reasons |= _watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
+            reasons |= watch(memory, rules, limits, moment, held, book[SHARE], book[COST], bound)
         bound[LOOKED] = np.nan
         forced = np.isfinite(bound[FORCED])
-        reasons |= _bound_floors(memory, moment, bound, lo)
+        reasons |= bound_floors(memory, moment, bound, lo)
         lo, hi, to_lo, to_hi = bounded(lo, hi, to_lo, to_hi, bound)
         if bound[TO_VENUE] >= 0.0:
             for v in range(venues):
@@ -456,47 +330,3 @@ def _margin(
     if moment.waits:
         give_what_was_asked(book, spare)
     return reasons | again
-
-
-@njit_in_place
-def _ground(state: Floats, book: Floats, moment: Moment, limits: Limits, rules: GuardRules) -> int:
-    """Flags of what cannot be trusted about a moment; 0 where all can."""
-    flags = 0
-    known = bool(np.isfinite(moment.exposure_eth))
-    priced = np.isfinite(moment.spot) and moment.spot > 0.0
-    sound = np.isfinite(moment.event_floor) and not np.isnan(moment.available)
-    sound = sound and 0.0 < moment.leverage < moment.leverage_max < np.inf
-    for v in range(book.shape[1]):
-        known = known and np.isfinite(book[SHORT, v] + book[EQUITY, v] + book[ON_WAY, v])
-        known = known and book[SHORT, v] >= 0.0 and book[ON_WAY, v] >= 0.0
-        priced = priced and np.isfinite(book[PRICE, v]) and book[PRICE, v] > 0.0
-        sound = sound and np.isfinite(book[SHARE, v] + book[MINIMUM, v] + book[DEBT, v])
-        sound = sound and book[SHARE, v] >= 0.0 and 0.0 < book[STEP, v] < np.inf
-        sound = sound and 0.0 < book[UNIT, v] < np.inf
-    if not sound:
-        flags |= _BAD_INPUT
-    if rules.active:
-        known = known and np.isfinite(moment.equity + moment.flow + moment.pnl + moment.earned)
-        priced = priced and np.isfinite(moment.mark)
-    if not known:
-        flags |= _NO_POSITION
-    # A mark from the future is as doubtful as one from the past.
-    fresh = np.isfinite(moment.mark_age_s) and abs(moment.mark_age_s) <= limits.mark_max_age_s
-    if not (priced and fresh):
-        flags |= _STALE_MARK
-    if not (np.isfinite(moment.now) and moment.now >= state[STATE_NOW]):
-        flags |= _CLOCK_BACK
-    return flags
-
-
-@njit_in_place
-def _hold(state: Floats, book: Floats, chain: Floats) -> None:
-    """Keep what is held; what is unknown keeps its last target, and no number is made up."""
-    venues = book.shape[1]
-    for v in range(venues):
-        short, margin = book[SHORT, v], book[EQUITY, v] + book[ON_WAY, v]
-        known = np.isfinite(short)
-        book[TARGET, v] = short if known else state[STATE_WEIGHTS + venues + v]
-        book[COLLATERAL, v] = margin if np.isfinite(margin) else 0.0
-    for link in range(len(chain)):
-        chain[link] = np.nan

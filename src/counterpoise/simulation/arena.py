@@ -24,7 +24,7 @@ from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.exposure.path import exposure_path
 from counterpoise.market.liquidity import FEWEST_HOURS, liquidity
 from counterpoise.market.timeline import Timeline
-from counterpoise.risk.guard import GuardRules
+from counterpoise.risk.guard_rules import GuardRules
 from counterpoise.simulation.arrays import AccountRules, CostRules, GuardArrays
 from counterpoise.simulation.prices import MarketArrays
 from counterpoise.units import BPS, stamp

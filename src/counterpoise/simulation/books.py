@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.decision.moment import DECISION_ROWS, Limits
-from counterpoise.risk.guard import GuardRules
+from counterpoise.risk.guard_rules import GuardRules
 from counterpoise.simulation.arrays import AccountRules, CostRules
 from counterpoise.venues.contract import VenueRules
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit, njit_in_place
+from counterpoise.decision.band import asked, bounded, note
 from counterpoise.decision.moment import (
     COST,
     DEBT,
@@ -27,8 +28,8 @@ from counterpoise.decision.moment import (
     Reason,
     initial_state,
 )
-from counterpoise.decision.step import asked, bounded, note, remember, rests, step
-from counterpoise.risk.guard import GuardRules, initial_memory, unbound
+from counterpoise.decision.step import remember, rests, step
+from counterpoise.risk.guard_rules import GuardRules, initial_memory, unbound
 from counterpoise.simulation.arrays import (
     AccountRules,
     CostRules,

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.decision.moment import CHAIN, Reason
-from counterpoise.risk.guard import SNAP, TINY, GuardRules
+from counterpoise.risk.guard import SNAP, TINY
+from counterpoise.risk.guard_rules import GuardRules
 from counterpoise.simulation.account import COMPONENTS, SimulatedPath
 from counterpoise.units import HOUR_MS
 
@@ -130,7 +131,7 @@ def needed(rules: GuardRules, equity: float, kept: float, coins_usd: float, full
 
     Examples
     --------
-    >>> from counterpoise.risk.guard import NO_GUARD
+    >>> from counterpoise.risk.guard_rules import NO_GUARD
     >>> round(needed(NO_GUARD, 100.0, 89.0, 100.0, 1.0), 3)
     0.333
     """

@@ -18,7 +18,7 @@ from counterpoise.decision.limits import leverage_path
 from counterpoise.errors import NotEnoughData
 from counterpoise.hedging import Intent, Situation
 from counterpoise.profiling import stage
-from counterpoise.risk.guard import NO_GUARD
+from counterpoise.risk.guard_rules import NO_GUARD
 from counterpoise.simulation.arena import Arena, contracts_of
 from counterpoise.simulation.arrays import GuardArrays
 from counterpoise.simulation.prices import MarketArrays, prices_of

@@ -21,7 +21,7 @@ from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Intent, Situation
 from counterpoise.market.liquidity import liquidity
 from counterpoise.profiling import stage
-from counterpoise.risk.guard import NO_GUARD, GuardRules
+from counterpoise.risk.guard_rules import NO_GUARD, GuardRules
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.prices import MarketArrays, prices_of
 from counterpoise.simulation.simulate import simulate_one

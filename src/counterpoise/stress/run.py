@@ -17,7 +17,7 @@ from counterpoise.decision.moment import Limits, Reason
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.hedging import Intent, Situation, policies
 from counterpoise.profiling import stage
-from counterpoise.risk.guard import NO_GUARD
+from counterpoise.risk.guard_rules import NO_GUARD
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.arena import Arena, arena
 from counterpoise.simulation.simulate import simulate
