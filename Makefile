@@ -13,7 +13,7 @@ PEER_CONSTRAINTS := tests/benchmarks/constraints-vectorbt.txt
 $(STAMP): pyproject.toml constraints.txt
 	@sh tools/make-venv.sh $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,ccxt]'
+		--constraint constraints.txt --editable '.[dev,ccxt,cluster]'
 	@touch $@
 
 $(PEER)/.installed: $(PEER_CONSTRAINTS) tools/make-venv.sh
