@@ -29,7 +29,7 @@ class Recipe:
     Attributes
     ----------
     objective : str
-        LightGBM's name: ``binary`` or ``regression``.
+        LightGBM's name: ``binary``, ``regression``, ``regression_l1`` or ``quantile``.
     rounds : int
         Trees.
     learning_rate : float
@@ -43,6 +43,8 @@ class Recipe:
         Ridge on the leaf values.
     stride : int
         Every how many rows to train: neighbours share most of a long label.
+    quantile : float or None
+        Read by ``quantile``.
     """
 
     objective: str
@@ -53,6 +55,7 @@ class Recipe:
     feature_share: float
     l2: float
     stride: int
+    quantile: float | None = None
 
 
 #: Features every model sees, in this order. A list of its own, not the catalog: with other inputs
@@ -74,7 +77,8 @@ VOLATILITY = Recipe("regression", 150, 0.04, 15, 300, 0.5, 5.0, 3)
 
 
 def _parameters(recipe: Recipe, seed: int, threads: int) -> dict[str, object]:
-    return {
+    level = {} if recipe.quantile is None else {"alpha": recipe.quantile}
+    return level | {
         "objective": recipe.objective,
         "learning_rate": recipe.learning_rate,
         "num_leaves": recipe.leaves,

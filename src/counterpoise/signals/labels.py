@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.market.timeline import Timeline
+from counterpoise.risk.leverage import worst_rise
 from counterpoise.units import HOURS_PER_YEAR
 
 Floats = NDArray[np.float64]
 
 DIRECTION_HORIZON_H = 4
 VOLATILITY_HORIZON_H = 24
-VOLATILITY_MIN_RETURNS = 20
+#: Share of the returns to come that must be known (20 of 24).
+KNOWN_SHARE = 5.0 / 6.0
 #: Longest wait for the next settlement of any venue.
 FUNDING_HORIZON_H = 8
 
@@ -52,16 +54,22 @@ def ahead(values: Floats, hours: int) -> Floats:
     return later
 
 
-def direction(timeline: Timeline) -> Label:
-    """1 where spot closes higher in 4 h, 0 where it does not (a tie is not a rise).
+def direction(timeline: Timeline, horizon_h: int = DIRECTION_HORIZON_H) -> Label:
+    """1 where spot closes higher after the horizon, 0 where it does not (a tie is not a rise).
 
-    Horizon 4 h; NaN where either close is missing.
+    NaN where either close is missing.
     """
     close = timeline.spot.close
-    later = ahead(close, DIRECTION_HORIZON_H)
+    later = ahead(close, horizon_h)
     known = np.isfinite(close) & np.isfinite(later)
     values = np.where(known, (later > close).astype(float), np.nan)
-    return Label("direction", DIRECTION_HORIZON_H, values)
+    return Label("direction", horizon_h, values)
+
+
+def log_return(timeline: Timeline, horizon_h: int) -> Label:
+    """Natural log of the spot close after the horizon over the close now; NaN where unknown."""
+    log_close = np.log(timeline.spot.close)
+    return Label("return", horizon_h, ahead(log_close, horizon_h) - log_close)
 
 
 def hedge_pays(timeline: Timeline, round_trip_cost: Floats) -> Label:
@@ -84,26 +92,26 @@ def hedge_pays(timeline: Timeline, round_trip_cost: Floats) -> Label:
     return Label("hedge_pays", DIRECTION_HORIZON_H, np.where(known, (gain > 0) * 1.0, np.nan))
 
 
-def log_variance(timeline: Timeline) -> Label:
-    """Log of the annualised realised variance of the next 24 hourly spot log returns.
+def log_variance(timeline: Timeline, horizon_h: int = VOLATILITY_HORIZON_H) -> Label:
+    """Log of the annualised realised variance of the hourly spot log returns to come.
 
-    Horizon 24 h; the mean square of the returns known, times 8760; NaN where fewer than 20 are
+    The mean square of the returns known, times 8760; NaN where fewer than five sixths of them are
     known or nothing moved.
     """
     log_close = np.log(timeline.spot.close)
     squares = np.diff(log_close, prepend=np.nan) ** 2
     seen = np.isfinite(squares)
     # Sums over windows, not differences of running sums: those would drift along history.
-    padded = np.concatenate([np.where(seen, squares, 0.0), np.zeros(VOLATILITY_HORIZON_H)])
-    counted = np.concatenate([seen * 1.0, np.zeros(VOLATILITY_HORIZON_H)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, VOLATILITY_HORIZON_H)
-    known = np.lib.stride_tricks.sliding_window_view(counted, VOLATILITY_HORIZON_H)
+    padded = np.concatenate([np.where(seen, squares, 0.0), np.zeros(horizon_h)])
+    counted = np.concatenate([seen * 1.0, np.zeros(horizon_h)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, horizon_h)
+    known = np.lib.stride_tricks.sliding_window_view(counted, horizon_h)
     total, count = windows[1:].sum(axis=1), known[1:].sum(axis=1)
-    inside = np.arange(len(squares)) + VOLATILITY_HORIZON_H < len(squares)
-    good = inside & (count >= VOLATILITY_MIN_RETURNS) & (total > 0)
+    inside = np.arange(len(squares)) + horizon_h < len(squares)
+    good = inside & (count >= KNOWN_SHARE * horizon_h) & (total > 0)
     values = np.full(len(squares), np.nan)
     values[good] = np.log(HOURS_PER_YEAR * total[good] / count[good])
-    return Label("volatility", VOLATILITY_HORIZON_H, values)
+    return Label("volatility", horizon_h, values)
 
 
 def next_funding(timeline: Timeline) -> Label:
@@ -117,3 +125,51 @@ def next_funding(timeline: Timeline) -> Label:
         later = ahead(settled, hours)
         values = np.where(np.isfinite(later), later, values)
     return Label("funding", FUNDING_HORIZON_H, values)
+
+
+def _per_8h(timeline: Timeline, venue: int) -> Floats:
+    """Settled rates per 8 h, NaN where nothing is settled; shape (T,)."""
+    interval = timeline.funding_interval_h[:, venue]
+    return np.asarray(timeline.funding_settled[:, venue] * 8.0 / interval)
+
+
+def running_funding(timeline: Timeline, venue: int = 0) -> Label:
+    """The next settlement after each tick, per 8 h, whatever the venue's interval.
+
+    Horizon 8 h; NaN where nothing settles within it, at a gap or at the end.
+    """
+    settled = _per_8h(timeline, venue)
+    values = np.full(len(settled), np.nan)
+    for hours in range(FUNDING_HORIZON_H, 0, -1):
+        later = ahead(settled, hours)
+        values = np.where(np.isfinite(later), later, values)
+    return Label("funding", FUNDING_HORIZON_H, values)
+
+
+def mean_funding(timeline: Timeline, horizon_h: int, venue: int = 0) -> Label:
+    """Mean of the rates settled over the horizon, per 8 h, seen from each settlement.
+
+    NaN at ticks without a settlement, and where less than five sixths of the horizon is covered by
+    settlements.
+    """
+    settled = _per_8h(timeline, venue)
+    seen = np.isfinite(settled)
+    interval = np.where(seen, timeline.funding_interval_h[:, venue], 0.0)
+    weighted = np.concatenate([np.where(seen, settled, 0.0) * interval, np.zeros(horizon_h)])
+    covered = np.concatenate([interval, np.zeros(horizon_h)])
+    windows = np.lib.stride_tricks.sliding_window_view(weighted, horizon_h)[1:].sum(axis=1)
+    hours = np.lib.stride_tricks.sliding_window_view(covered, horizon_h)[1:].sum(axis=1)
+    inside = np.arange(len(settled)) + horizon_h < len(settled)
+    good = inside & seen & (hours >= KNOWN_SHARE * horizon_h)
+    values = np.full(len(settled), np.nan)
+    values[good] = windows[good] / hours[good]
+    return Label("funding", horizon_h, values)
+
+
+def adverse_move(timeline: Timeline, horizon_h: int) -> Label:
+    """Worst rise of the first venue's mark over the horizon, fraction of the close, >= 0.
+
+    NaN where the close or any mark of the horizon is missing.
+    """
+    moves = worst_rise(timeline.mark_high[:, 0], timeline.perp.close[:, 0], horizon_h)
+    return Label("adverse_move", horizon_h, moves)

@@ -1,0 +1,246 @@
+"""The forecasting programme: every target walk-forward, blended, calibrated and bounded.
+
+Row t of every array here uses only what was known at t: models are refitted at month starts on
+outcomes known an embargo before, blends and calibrations on outcomes known by then, conformal
+bounds move with each outcome as it becomes known. What a forecast is worth is judged elsewhere.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.config import SignalSettings
+from counterpoise.errors import NotEnoughData
+from counterpoise.features.engine import FeatureMatrix, compute
+from counterpoise.market.timeline import Timeline
+from counterpoise.signals import conformal, inputs, labels, stack
+from counterpoise.signals.confidence import fit_calibrator
+from counterpoise.signals.conformal import Interval
+from counterpoise.signals.labels import Label
+from counterpoise.signals.model import Model
+from counterpoise.signals.targets import Candidate, Target
+from counterpoise.signals.walkforward import Split, splits
+from counterpoise.units import HOURS_PER_YEAR, stamp
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+
+#: Share of outcomes an interval is to hold.
+LEVEL = 0.90
+#: Half-life, in outcomes, of the mean absolute error that scales an interval.
+SCALE_HALF_LIFE = 720.0
+
+
+@dataclass(frozen=True)
+class Walked:
+    """One target over history.
+
+    Attributes
+    ----------
+    target : Target
+    outcome : float64 (T,)
+        Realised later; NaN where it could not be measured.
+    candidates : dict of str to float64 (T,)
+        Out-of-sample forecasts of each candidate.
+    best : float64 (T,)
+        The blend; calibrated where it is a probability.
+    score : float64 (T,)
+        The blend before calibration.
+    weights : dict of int to float64 (M,)
+        Of the blended candidates, by the row of the refit.
+    interval : Interval
+        Of the outcome, of the return where the target is its direction; for a quantile the upper
+        bound alone, the lower one NaN.
+    bounded : float64 (T,)
+        What the interval is about.
+    splits : tuple of Split
+    """
+
+    target: Target
+    outcome: Floats
+    candidates: dict[str, Floats]
+    best: Floats
+    score: Floats
+    weights: dict[int, Floats]
+    interval: Interval
+    bounded: Floats
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What the targets share: the clock, the inputs, and how to refit.
+
+    Attributes
+    ----------
+    timeline : Timeline
+    settings : SignalSettings
+    features : FeatureMatrix
+        Every input of :data:`counterpoise.signals.inputs.NAMES`.
+    X : float64 (T, F)
+        The same in rows.
+    """
+
+    timeline: Timeline
+    settings: SignalSettings
+    features: FeatureMatrix
+    X: Floats = field(repr=False)
+
+    @staticmethod
+    def of(timeline: Timeline, settings: SignalSettings) -> "Programme":
+        """Compute the inputs of a timeline."""
+        features = compute(timeline, inputs.NAMES)
+        return Programme(timeline, settings, features, np.ascontiguousarray(features.values))
+
+    def splits(self, label: Label) -> tuple[Split, ...]:
+        """Refits of a walk-forward on a label, in order.
+
+        Raises
+        ------
+        NotEnoughData
+            History too short for a single one.
+        """
+        labelled = np.flatnonzero(np.isfinite(label.values))
+        found = tuple(
+            splits(
+                self.timeline.ts_ms,
+                horizon_h=label.horizon_h,
+                embargo_h=max(self.settings.embargo_h, label.horizon_h),
+                min_train_days=self.settings.min_train_days,
+                first_row=int(labelled[0]) if len(labelled) else len(label.values),
+            )
+        )
+        if not found:
+            ts_ms = self.timeline.ts_ms
+            span = f"{stamp(int(ts_ms[0]))} to {stamp(int(ts_ms[-1]))}" if len(ts_ms) else "none"
+            raise NotEnoughData(
+                f"{label.name} over {label.horizon_h} h: hours {span} hold no month start "
+                f"{self.settings.min_train_days} days after the first outcome. Next: import a "
+                "longer history or lower signals.min_train_days."
+            )
+        return found
+
+    def walk(self, model: Model, label: Label) -> Floats:
+        """Out-of-sample forecasts of one model, refitted at every split; shape (T,)."""
+        out = np.full(len(self.X), np.nan)
+        for split in self.splits(label):
+            out[split.predict] = self.refit(model, label, split)
+        return out
+
+    def refit(self, model: Model, label: Label, split: Split) -> Floats:
+        """Forecasts of one refit; shape (rows of ``split.predict``,)."""
+        stop = split.train.stop
+        fitted = model.fit(self.X[:stop], label.values[:stop], self.settings.seed)
+        return fitted.predict(self.X[: split.predict.stop], split.predict)
+
+
+def combine(target: Target, parts: list[Floats]) -> Floats:
+    """Mean of a candidate's parts; of log odds where they are probabilities. Shape (T,)."""
+    if len(parts) == 1:
+        return parts[0]
+    if target.loss != "probability":
+        return np.asarray(np.mean(parts, axis=0))
+    safe = [np.clip(part, 1e-6, 1.0 - 1e-6) for part in parts]
+    odds = np.mean([np.log(part / (1.0 - part)) for part in safe], axis=0)
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+
+
+def blended(
+    target: Target, outcome: Floats, candidates: Mapping[str, Floats], refits: tuple[Split, ...]
+) -> tuple[Floats, dict[int, Floats]]:
+    """The blend (T,) and its weights by the row of each refit."""
+    members = {name: candidates[name] for name in target.blended if name in candidates}
+    score = np.full(len(outcome), np.nan)
+    weights = {}
+    for split in refits:
+        start = split.predict.start
+        weights[start] = stack.past_weights(
+            members,
+            outcome,
+            start,
+            horizon_h=target.horizon_h,
+            loss=target.loss,
+            quantile=target.quantile,
+        )
+        score[split.predict] = stack.blend(members, weights[start], split.predict)
+    return score, weights
+
+
+def calibrated(target: Target, outcome: Floats, score: Floats, refits: tuple[Split, ...]) -> Floats:
+    """Probabilities by the calibration known at each refit; shape (T,)."""
+    out = np.full(len(score), np.nan)
+    for split in refits:
+        known = slice(0, max(split.predict.start - target.horizon_h + 1, 0))
+        calibrator = fit_calibrator(score[known], outcome[known], horizon_h=target.horizon_h)
+        if calibrator is not None:
+            out[split.predict] = calibrator(score[split.predict])
+    return out
+
+
+def trailing_error(center: Floats, outcome: Floats, delay: int) -> Floats:
+    """Exponential mean of absolute errors known at each tick; shape (T,), NaN before the first."""
+    error = conformal.delayed(np.abs(outcome - center), delay)
+    keep = 0.5 ** (1.0 / SCALE_HALF_LIFE)
+    scale = np.full(len(center), np.nan)
+    mean, seen = np.nan, 0.0
+    for t in np.flatnonzero(np.isfinite(error)):
+        seen += 1.0
+        share = max(1.0 - keep, 1.0 / seen)
+        mean = error[t] if seen == 1.0 else mean + share * (error[t] - mean)
+        scale[t] = mean
+    places = np.where(np.isfinite(scale), np.arange(len(scale)), -1)
+    last = np.maximum.accumulate(places)
+    return np.where(last >= 0, scale[np.maximum(last, 0)], np.nan)
+
+
+def _bounds(
+    programme: Programme, target: Target, outcome: Floats, best: Floats
+) -> tuple[Interval, Floats]:
+    """Interval of the outcome and what it is about."""
+    horizon_h = target.horizon_h
+    if target.loss == "probability":
+        returns = labels.log_return(programme.timeline, horizon_h).values
+        day, week = (programme.features[f"log_parkinson_{h}h"] for h in (24, 168))
+        scale = np.exp((day + week) / 2.0) * np.sqrt(horizon_h / HOURS_PER_YEAR)
+        center = np.where(np.isfinite(best), 0.0, np.nan)
+        return (
+            conformal.interval(
+                center, scale, returns, delay=horizon_h, level=LEVEL, rate=target.rate
+            ),
+            returns,
+        )
+    if target.loss == "quantile":
+        upper = conformal.bound(
+            best,
+            best,
+            outcome,
+            delay=horizon_h,
+            tail=1.0 - target.quantile,
+            rate=target.rate,
+            upper=True,
+            multiple=0.0,
+        )
+        return Interval(np.full(len(best), np.nan), upper), outcome
+    scale = trailing_error(best, outcome, horizon_h)
+    return (
+        conformal.interval(best, scale, outcome, delay=horizon_h, level=LEVEL, rate=target.rate),
+        outcome,
+    )
+
+
+def finish(
+    programme: Programme, target: Target, label: Label, candidates: dict[str, Floats]
+) -> Walked:
+    """Blend, calibrate and bound the candidates of a target."""
+    refits = programme.splits(label)
+    score, weights = blended(target, label.values, candidates, refits)
+    best = score
+    if target.loss == "probability":
+        best = calibrated(target, label.values, score, refits)
+    interval, bounded = _bounds(programme, target, label.values, best)
+    return Walked(
+        target, label.values, candidates, best, score, weights, interval, bounded, refits
+    )
