@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from counterpoise.compiled import njit
 from counterpoise.errors import FixConfig
 from counterpoise.features.catalog import FEATURES, Feature, Shared, feeding
+from counterpoise.features.program import Program
 from counterpoise.features.rules import RULE_COLUMNS, rule_column
 from counterpoise.market.timeline import Timeline
 from counterpoise.units import HOUR_MS
@@ -242,20 +243,10 @@ class Live:
         self.names = _chosen(names)
         plan = _plan(self.names)
         self.inputs = plan.columns
+        # In the order they are made: whatever feeds a part stands before it.
         parts = {part: source for level in plan.levels for part, source in level.items()}
-        # One value per place: the columns of the row, then the parts in the order they are made.
-        places = {name: i for i, name in enumerate([*plan.columns, *parts])}
-        self._now = np.full(len(places), np.nan)
-        value = {name: self._now[i : i + 1] for name, i in places.items()}
-        self._calls = [
-            (
-                source.update,
-                source.memory.fresh(),
-                tuple(value[name] for name in source.inputs),
-                value[part],
-            )
-            for part, source in parts.items()
-        ]
+        self._program = Program(self.inputs, parts)
+        places = {name: i for i, name in enumerate([*self.inputs, *parts])}
         self._wanted = np.array([places[f"feature.{name}"] for name in self.names], dtype=np.intp)
 
     def update(self, row: Floats) -> Floats:
@@ -272,7 +263,7 @@ class Live:
         """
         if row.shape != (len(self.inputs),):
             raise ValueError(f"a row holds {len(self.inputs)} values: {', '.join(self.inputs)}")
-        self._now[: len(row)] = row
-        for update, state, x, out in self._calls:
-            update(state, x, out)
-        return self._now[self._wanted]
+        now = self._program.now
+        now[: len(row)] = row
+        self._program.run()
+        return now[self._wanted]
