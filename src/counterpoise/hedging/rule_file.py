@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from counterpoise.config import Settings
 from counterpoise.errors import FixConfig
-from counterpoise.hedging.own_file import read_own_file, refuse_label, refuse_name
 from counterpoise.hedging.policy import Policy
 from counterpoise.hedging.rule import (
     QUANTITIES,
@@ -28,6 +27,7 @@ from counterpoise.hedging.rule import (
     Rule,
     Unit,
 )
+from counterpoise.own_file import read_own_file, refuse_label, refuse_name
 
 _EVERY = ("hourly", "daily", "weekly", "monthly")
 #: Keys of the calendar, and the only ``every`` each goes with.

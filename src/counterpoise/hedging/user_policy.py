@@ -7,20 +7,23 @@ is no proof.
 """
 
 import ast
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.errors import FixConfig
 from counterpoise.hedging.intent import Intent
-from counterpoise.hedging.own_file import read_own_file, refuse_label, refuse_name
 from counterpoise.hedging.policy import Policy, Situation
+from counterpoise.own_file import (
+    line_in,
+    read_own_file,
+    refuse_label,
+    refuse_name,
+    run_own_file,
+)
 from counterpoise.units import stamp
 
 EXAMPLE = "docs/examples/my_policy.py"
@@ -30,40 +33,6 @@ CUTS_SPREAD, CUTS_AT_CHANGES, CUTS_IN_GAPS = 6, 6, 4
 EARLIEST_CUT = 0.3
 
 _COLUMNS = ("lo", "hi", "to_lo", "to_hi", "urgency", "target", "weights")
-
-
-def _line_in(file: Path, error: BaseException) -> int:
-    """Line of the file an exception passed through last; 1 where it never did."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(file) and frame.lineno
-    ]
-    return lines[-1] if lines else 1
-
-
-def _run(file: Path, text: str) -> dict[str, object]:
-    """Names the file defines, from running it once."""
-    module = ModuleType(f"counterpoise_own_{file.stem}")
-    module.__file__ = str(file)
-    # Dataclasses and annotations look their module up while the file runs.
-    sys.modules[module.__name__] = module
-    try:
-        exec(compile(text, str(file), "exec"), module.__dict__)
-    except SyntaxError as error:
-        raise FixConfig(
-            f"{file} line {error.lineno}", error.msg, "valid Python", "mend that line"
-        ) from None
-    except (Exception, SystemExit) as error:
-        raise FixConfig(
-            f"{file} line {_line_in(file, error)}",
-            error,
-            "a file that runs by itself: no argument, no file beside it to import",
-            "mend that line",
-        ) from error
-    finally:
-        del sys.modules[module.__name__]
-    return vars(module)
 
 
 def _cuts(situation: Situation, intent: Intent) -> list[int]:
@@ -191,7 +160,7 @@ def _checked(policy: Policy, file: Path, place: str) -> Callable[[Situation], In
             intent: object = policy.build(situation)
         except Exception as error:
             raise FixConfig(
-                f"{file} line {_line_in(file, error)}",
+                f"{file} line {line_in(file, error)}",
                 error,
                 f"{policy.name} to answer for {situation.ticks} hours of history, any gaps in "
                 "them NaN",
@@ -228,7 +197,9 @@ def load_policies(file: Path) -> tuple[Policy, ...]:
         and line are named. ``build`` raises it too.
     """
     text = read_own_file("--policy", file, "a Python file")
-    found = dict.fromkeys(value for value in _run(file, text).values() if isinstance(value, Policy))
+    found = dict.fromkeys(
+        value for value in run_own_file(file, text).values() if isinstance(value, Policy)
+    )
     if not found:
         raise FixConfig(
             "--policy",

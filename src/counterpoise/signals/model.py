@@ -4,12 +4,15 @@ Nothing here learns. The project's own models (``linear``, ``trees``, ``lstm``) 
 two calls as a user's.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+#: What a forecast is: of an event in [0, 1], of a number, or of the number it stays under.
+Kind = Literal["probability", "value", "quantile"]
 
 
 class Fitted(Protocol):

@@ -1,7 +1,14 @@
-"""Reading a file the user names, and the names its policies may have."""
+"""Reading a file the user names, running it if it is Python, and the names it may give.
+
+A Python file is executed as it is, with the rights of whoever runs it; nothing of it is registered
+or kept.
+"""
 
 import re
+import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
 
 from counterpoise.errors import FixConfig
 
@@ -41,6 +48,52 @@ def read_own_file(option: str, file: Path, kind: str) -> str:
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise FixConfig(option, given, f"{kind} ({reason})", "check its permissions") from None
+
+
+def line_in(file: Path, error: BaseException) -> int:
+    """Line of the file an exception passed through last; 1 where it never did."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(file) and frame.lineno
+    ]
+    return lines[-1] if lines else 1
+
+
+def run_own_file(file: Path, text: str) -> dict[str, object]:
+    """Names a Python file defines, from running it once.
+
+    Parameters
+    ----------
+    file : Path
+        Where the text is from, for messages.
+    text : str
+
+    Raises
+    ------
+    FixConfig
+        It is no Python, or it fails; the file and the line are named.
+    """
+    module = ModuleType(f"counterpoise_own_{file.stem}")
+    module.__file__ = str(file)
+    # Dataclasses and annotations look their module up while the file runs.
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(text, str(file), "exec"), module.__dict__)
+    except SyntaxError as error:
+        raise FixConfig(
+            f"{file} line {error.lineno}", error.msg, "valid Python", "mend that line"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise FixConfig(
+            f"{file} line {line_in(file, error)}",
+            error,
+            "a file that runs by itself: no argument, no file beside it to import",
+            "mend that line",
+        ) from error
+    finally:
+        del sys.modules[module.__name__]
+    return vars(module)
 
 
 def refuse_name(place: str, name: object, next_step: str) -> None:
