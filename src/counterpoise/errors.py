@@ -44,6 +44,18 @@ class CounterpoiseError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, most=len(message)))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """The finished message travels between processes; it is not put together again there."""
+        return _arrived, (type(self), str(self), self.__dict__)
+
+
+def _arrived(kind: type[CounterpoiseError], message: str, named: dict[str, object]) -> object:
+    """An error that another process raised."""
+    error = kind.__new__(kind)
+    error.args = (message,)
+    error.__dict__.update(named)
+    return error
+
 
 class FixConfig(CounterpoiseError):
     """A setting or an argument is wrong; change it and run again.
