@@ -4,7 +4,7 @@ An offset is a forecast that is already good, an input or a linear model; trees 
 misses. Training, reading from the cache and the text format are ``boosting``'s business.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ class Trees:
     recipe: boosting.Recipe
     offset: tuple[str, float] | None = None
     line: Linear | None = None
-    folder: Path | None = None
+    folder: Path | None = field(default=None, repr=False)
 
     def fit(self, X: Floats, y: Floats, seed: int) -> FittedTrees:
         """See :class:`counterpoise.signals.model.Model`."""

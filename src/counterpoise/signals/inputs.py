@@ -28,8 +28,8 @@ HAR = ("log_rv_24h", "log_rv_168h", "log_rv_720h")
 RANGES = tuple(f"log_parkinson_{h}h" for h in (1, 6, 24, 72, 168, 720))
 #: The same idea on high-low ranges, with the hour, the weekday and the weekend to come.
 RANGE_HAR = (*RANGES, *CLOCK, "weekend_ahead_24h")
-VOLATILITY = (*dict.fromkeys((*INPUTS, *RANGES, "volume_ratio_6h", "volume_ratio_24h")),) + (
-    "weekend_ahead_24h",
+VOLATILITY = tuple(
+    dict.fromkeys((*INPUTS, *RANGES, "volume_ratio_6h", "volume_ratio_24h", "weekend_ahead_24h"))
 )
 
 SETTLED = tuple(f"funding_mean_{k}" for k in (2, 3, 9, 21, 63))

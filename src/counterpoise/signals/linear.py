@@ -4,7 +4,6 @@ Squares for a mean, absolute errors for a median, the pinball loss for a quantil
 for a probability. Columns that were never known, or never moved, are left out and named.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -164,7 +163,7 @@ class Linear:
         return FittedLinear(int(by), lines, probability)
 
     def _line(
-        self, X: Floats, y: Floats, places: Sequence[int], rows: NDArray[np.intp]
+        self, X: Floats, y: Floats, places: NDArray[np.intp], rows: NDArray[np.intp]
     ) -> Line | None:
         """Fit some rows; None with too few of them, or a yes-or-no outcome that is all alike."""
         held = X[np.ix_(rows, places)]

@@ -46,7 +46,10 @@ class Model(Protocol):
         Short and unique; the report and the ledger call it so.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Short and unique."""
+        ...
 
     def fit(self, X: Floats, y: Floats, seed: int) -> Fitted:
         """Learn from the past.

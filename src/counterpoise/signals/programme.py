@@ -5,28 +5,29 @@ outcomes known an embargo before, blends and calibrations on outcomes known by t
 bounds move with each outcome as it becomes known. What a forecast is worth is judged elsewhere.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise import cluster
 from counterpoise.config import SignalSettings
 from counterpoise.errors import NotEnoughData
 from counterpoise.features.engine import FeatureMatrix, compute
 from counterpoise.market.timeline import Timeline
+from counterpoise.sealed import digest
 from counterpoise.signals import conformal, inputs, labels, stack
 from counterpoise.signals.confidence import fit_calibrator
 from counterpoise.signals.conformal import Interval
 from counterpoise.signals.labels import Label
 from counterpoise.signals.model import Model
-from counterpoise.signals.targets import Candidate, Target
+from counterpoise.signals.targets import Target
 from counterpoise.signals.walkforward import Split, splits
 from counterpoise.units import HOURS_PER_YEAR, stamp
 
 Floats = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 
 #: Share of outcomes an interval is to hold.
 LEVEL = 0.90
@@ -122,19 +123,6 @@ class Programme:
                 "longer history or lower signals.min_train_days."
             )
         return found
-
-    def walk(self, model: Model, label: Label) -> Floats:
-        """Out-of-sample forecasts of one model, refitted at every split; shape (T,)."""
-        out = np.full(len(self.X), np.nan)
-        for split in self.splits(label):
-            out[split.predict] = self.refit(model, label, split)
-        return out
-
-    def refit(self, model: Model, label: Label, split: Split) -> Floats:
-        """Forecasts of one refit; shape (rows of ``split.predict``,)."""
-        stop = split.train.stop
-        fitted = model.fit(self.X[:stop], label.values[:stop], self.settings.seed)
-        return fitted.predict(self.X[: split.predict.stop], split.predict)
 
 
 def combine(target: Target, parts: list[Floats]) -> Floats:
@@ -241,6 +229,84 @@ def finish(
     if target.loss == "probability":
         best = calibrated(target, label.values, score, refits)
     interval, bounded = _bounds(programme, target, label.values, best)
-    return Walked(
-        target, label.values, candidates, best, score, weights, interval, bounded, refits
+    return Walked(target, label.values, candidates, best, score, weights, interval, bounded, refits)
+
+
+def _refit(
+    X: Floats, Y: Floats, model: Model, column: int, stop: int, rows: tuple[int, int], seed: int
+) -> Floats:
+    """Forecasts of one refit: what a worker does."""
+    fitted = model.fit(X[:stop], np.ascontiguousarray(Y[:stop, column]), seed)
+    return np.asarray(fitted.predict(X[: rows[1]], slice(*rows)), dtype=np.float64)
+
+
+def run(
+    programme: Programme,
+    targets: Mapping[str, Target],
+    *,
+    given: Mapping[str, Mapping[str, Floats]] | None = None,
+    backend: cluster.Backend = "threads",
+    folder: Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    progress: cluster.Progress | None = None,
+) -> dict[str, Walked]:
+    """Walk every target forward; the same numbers on every backend.
+
+    Parameters
+    ----------
+    programme : Programme
+    targets : mapping of str to Target
+    given : mapping of str to mapping of str to float64 (T,), optional
+        Out-of-sample forecasts made elsewhere, by target and candidate (the network's).
+    backend, folder, workers, address, progress
+        As of :func:`counterpoise.cluster.run`; ``folder`` keeps the forecasts of each refit, so a
+        run that was killed goes on where it was.
+
+    Returns
+    -------
+    dict of str to Walked
+    """
+    outcomes = {key: target.outcome(programme.timeline) for key, target in targets.items()}
+    learned = {
+        (key, candidate.name, i): part.outcome(programme.timeline)
+        for key, target in targets.items()
+        for candidate in target.candidates
+        for i, part in enumerate(candidate.parts)
+    }
+    Y = np.column_stack([label.values for label in learned.values()])
+    data = digest(programme.X)
+    tasks, places = [], []
+    for column, (place, label) in enumerate(learned.items()):
+        key, name, i = place
+        model = next(c for c in targets[key].candidates if c.name == name).parts[i].model
+        labelled = digest(label.values)
+        for split in programme.splits(label):
+            rows = (split.predict.start, split.predict.stop)
+            seed = programme.settings.seed
+            known = digest(data, labelled, repr(model), split.train.stop, list(rows), seed)
+            tasks.append(cluster.Task(known, _refit, (model, column, split.train.stop, rows, seed)))
+            places.append((place, split.predict))
+    found = cluster.run(
+        tasks,
+        backend=backend,
+        folder=folder,
+        workers=workers,
+        address=address,
+        shared=(programme.X, Y),
+        progress=progress,
     )
+    walked = {place: np.full(len(programme.X), np.nan) for place in learned}
+    for (place, predicted), forecast in zip(places, found, strict=True):
+        walked[place][predicted] = forecast
+    done = {}
+    for key, target in targets.items():
+        candidates = {
+            candidate.name: combine(
+                target, [walked[key, candidate.name, i] for i in range(len(candidate.parts))]
+            )
+            for candidate in target.candidates
+        }
+        candidates |= dict((given or {}).get(key, {}))
+        done[key] = finish(programme, target, outcomes[key], candidates)
+    return done

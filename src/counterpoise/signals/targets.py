@@ -114,9 +114,7 @@ def _direction(hours: int, folder: Path | None) -> Target:
         own,
         "reversal",
         (
-            Candidate(
-                "reversal", (Part(Linear("reversal", inputs.REVERSAL, "logistic"), own),)
-            ),
+            Candidate("reversal", (Part(Linear("reversal", inputs.REVERSAL, "logistic"), own),)),
             Candidate("trees", trees),
         ),
         ("reversal", "trees"),
