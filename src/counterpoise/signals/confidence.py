@@ -135,6 +135,41 @@ def fit_calibrator(scores: Floats, outcomes: Floats, *, horizon_h: int) -> Platt
     return fit_isotonic(scores, outcomes, horizon_h=horizon_h)
 
 
+def fit_validated(scores: Floats, outcomes: Floats, *, horizon_h: int) -> Platt | Isotonic | None:
+    """Like :func:`fit_calibrator`, but the free map has to have earned its freedom.
+
+    With 1,000 non-overlapping outcomes or more, both maps are fitted on the first two thirds; the
+    one with the smaller Brier score on the last third is fitted on all.
+
+    Parameters
+    ----------
+    scores, outcomes : float64 (N,)
+        In order of time; NaN rows are left out.
+    horizon_h : int
+
+    Returns
+    -------
+    Platt, Isotonic or None
+        None as of :func:`fit_calibrator`.
+    """
+    rows = np.isfinite(scores) & np.isfinite(outcomes)
+    scores, outcomes = scores[rows], outcomes[rows]
+    if len(scores) / horizon_h < ISOTONIC_FROM or outcomes.min() == outcomes.max():
+        return fit_calibrator(scores, outcomes, horizon_h=horizon_h)
+    first, last = slice(0, 2 * len(scores) // 3), slice(2 * len(scores) // 3 + horizon_h, None)
+    if outcomes[first].min() == outcomes[first].max():
+        return fit_platt(scores, outcomes)
+
+    def missed(calibrator: Platt | Isotonic) -> float:
+        return float(((calibrator(scores[last]) - outcomes[last]) ** 2).mean())
+
+    smooth = fit_platt(scores[first], outcomes[first])
+    free = fit_isotonic(scores[first], outcomes[first], horizon_h=horizon_h)
+    if missed(free) < missed(smooth):
+        return fit_isotonic(scores, outcomes, horizon_h=horizon_h)
+    return fit_platt(scores, outcomes)
+
+
 def auc(scores: Floats, outcomes: Floats) -> float:
     """Chance that a rise scored above a fall, ties counting half; NaN without both kinds.
 

@@ -19,7 +19,7 @@ from counterpoise.features.engine import FeatureMatrix, compute
 from counterpoise.market.timeline import Timeline
 from counterpoise.sealed import digest
 from counterpoise.signals import conformal, inputs, labels, stack
-from counterpoise.signals.confidence import fit_calibrator
+from counterpoise.signals.confidence import fit_validated
 from counterpoise.signals.conformal import Interval
 from counterpoise.signals.labels import Label
 from counterpoise.signals.model import Model
@@ -47,9 +47,9 @@ class Walked:
     candidates : dict of str to float64 (T,)
         Out-of-sample forecasts of each candidate.
     best : float64 (T,)
-        The blend; calibrated where it is a probability.
+        The blend; calibrated where it is a probability, the adaptive bound where it is a quantile.
     score : float64 (T,)
-        The blend before calibration.
+        The blend before that.
     weights : dict of int to float64 (M,)
         Of the blended candidates, by the row of the refit.
     interval : Interval
@@ -162,7 +162,7 @@ def calibrated(target: Target, outcome: Floats, score: Floats, refits: tuple[Spl
     out = np.full(len(score), np.nan)
     for split in refits:
         known = slice(0, max(split.predict.start - target.horizon_h + 1, 0))
-        calibrator = fit_calibrator(score[known], outcome[known], horizon_h=target.horizon_h)
+        calibrator = fit_validated(score[known], outcome[known], horizon_h=target.horizon_h)
         if calibrator is not None:
             out[split.predict] = calibrator(score[split.predict])
     return out
@@ -229,6 +229,8 @@ def finish(
     if target.loss == "probability":
         best = calibrated(target, label.values, score, refits)
     interval, bounded = _bounds(programme, target, label.values, best)
+    if target.loss == "quantile":
+        best = interval.upper
     return Walked(target, label.values, candidates, best, score, weights, interval, bounded, refits)
 
 

@@ -122,7 +122,7 @@ def _direction(hours: int, folder: Path | None) -> Target:
     )
 
 
-def _volatility(hours: int, horizon: str, stride: int, folder: Path | None) -> Target:
+def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path | None) -> Target:
     def own(timeline: Timeline) -> Label:
         return labels.log_variance(timeline, hours)
 
@@ -148,7 +148,7 @@ def _volatility(hours: int, horizon: str, stride: int, folder: Path | None) -> T
             alone(Trees("trees_on_har", inputs.VOLATILITY, recipe, line=ranges, folder=folder)),
         ),
         ("range_har", "trees", "trees_on_har"),
-        0.02 if hours < 100 else 0.01,
+        rate,
     )
 
 
@@ -175,7 +175,7 @@ def _funding(hours: int, horizon: str, venue: int, folder: Path | None) -> Targe
             alone(Trees("trees", inputs.FUNDING_TREES, _FUNDING, folder=folder)),
         ),
         ("premia", "trees"),
-        0.06,
+        0.3,
     )
 
 
@@ -201,8 +201,8 @@ def _next_funding(venue: int, folder: Path | None) -> Target:
             alone(Linear("running", inputs.RUNNING, "absolute", by="funding_elapsed")),
             alone(Trees("trees", inputs.RUNNING_TREES, _RUNNING, folder=folder)),
         ),
-        ("running", "trees"),
-        0.02,
+        ("running",),
+        0.05,
     )
 
 
@@ -232,7 +232,7 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
             alone(OnLog(trees, SMALLEST_RISE)),
         ),
         ("range_har", "trees"),
-        0.02,
+        0.01,
     )
 
 
@@ -250,9 +250,9 @@ def targets(folder: Path | None = None, venue: int = 0) -> dict[str, Target]:
         _direction(4, folder),
         _direction(1, folder),
         _direction(24, folder),
-        _volatility(24, "24h", 3, folder),
-        _volatility(4, "4h", 2, folder),
-        _volatility(168, "7d", 6, folder),
+        _volatility(24, "24h", 3, 0.04, folder),
+        _volatility(4, "4h", 2, 0.01, folder),
+        _volatility(168, "7d", 6, 0.03, folder),
         _next_funding(venue, folder),
         _funding(24, "1d", venue, folder),
         _funding(168, "7d", venue, folder),
