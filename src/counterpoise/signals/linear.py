@@ -189,10 +189,18 @@ class Linear:
 
 @dataclass(frozen=True)
 class Column:
-    """An input as the forecast itself: no change, a mean of the past, a rule of the venue."""
+    """An input as the forecast itself: no change, a mean of the past, a rule of the venue.
+
+    Attributes
+    ----------
+    name, column : str
+    factor : float
+        What to multiply it by.
+    """
 
     name: str
     column: str
+    factor: float = 1.0
 
     def fit(self, X: Floats, y: Floats, seed: int) -> "Column":
         """Nothing to learn."""
@@ -200,7 +208,7 @@ class Column:
 
     def predict(self, X: Floats, rows: slice) -> Floats:
         """The column's rows."""
-        return np.array(X[rows, inputs.places((self.column,))[0]])
+        return self.factor * X[rows, inputs.places((self.column,))[0]]
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,9 @@ class Target:
 #: Hours whose sign is learned for each horizon: neighbours say the same with other noise.
 _NEIGHBOURS = {1: (1, 2, 3), 4: (2, 3, 4, 6, 8), 24: (16, 24)}
 
+#: Volatility of the hours before, as long as the horizon or a little longer.
+_TRAILING = {4: "log_rv_6h", 24: "log_rv_24h", 168: "log_rv_168h"}
+
 _DIRECTION = Recipe("binary", 100, 0.03, 7, 600, 0.5, 10.0, 1)
 _VOLATILITY = Recipe("regression", 150, 0.04, 15, 300, 0.5, 5.0, 3)
 _FUNDING = Recipe("regression_l1", 150, 0.05, 7, 60, 0.6, 1.0, 1)
@@ -142,6 +145,7 @@ def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path
         own,
         "har",
         (
+            alone(Column("no_change", _TRAILING[hours], 2.0)),
             alone(Linear("har", inputs.HAR, ridge=0.0)),
             alone(ranges),
             alone(Trees("trees", inputs.VOLATILITY, recipe, offset=week, folder=folder)),

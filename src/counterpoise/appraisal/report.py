@@ -1,0 +1,209 @@
+"""Every target judged: baseline, candidates and blend, by year, before and after the choice.
+
+Plain types, ready for JSON. Forecasts are judged on the rows where all candidates of a target
+spoke, whose outcome was known by the end of the span. Nothing is chosen here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.appraisal import scores
+from counterpoise.market.timeline import Timeline
+from counterpoise.signals.confidence import brier, reliability_curve
+from counterpoise.signals.programme import LEVEL, Walked
+from counterpoise.signals.targets import Target, judged
+from counterpoise.units import HOUR_MS
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Json = dict[str, object]
+
+#: Rows that stay together when an interval is drawn, a week of hours.
+BLOCK_H = 168
+ECE_DRAWS = 500
+SEED = 11
+
+
+def _probability(forecast: Floats, score: Floats, outcome: Floats, lags: int) -> Json:
+    ranked, raw = (
+        scores.auc_interval(forecast, outcome, lags),
+        scores.auc_interval(score, outcome, lags),
+    )
+    held = scores.calibration(forecast, outcome, block=BLOCK_H, draws=ECE_DRAWS, seed=SEED)
+    curve, parts = reliability_curve(forecast, outcome), brier(forecast, outcome)
+    points = zip(curve.forecast, curve.observed, curve.count, strict=True)
+    return {
+        "auc": ranked.value,
+        "auc_low": ranked.low,
+        "auc_high": ranked.high,
+        "auc_before_calibration": raw.value,
+        "ece": held.ece,
+        "ece_low": held.ece_low,
+        "ece_high": held.ece_high,
+        "brier_skill": held.brier_skill,
+        "brier": asdict(parts),
+        "base_rate": float(outcome.mean()),
+        "bins": [
+            {"forecast": float(p), "observed": float(o), "count": int(n)} for p, o, n in points
+        ],
+    }
+
+
+def _value(
+    target: Target, forecast: Floats, outcome: Floats, plain: Mapping[str, Floats], overlap: int
+) -> Json:
+    """Of a mean or a median, against no change and, by Diebold and Mariano, the baseline."""
+    error = outcome - forecast
+    spread = float(outcome.var())
+    unchanged = outcome - plain["no_change"]
+    loss = np.square if target.loss == "mean" else np.abs
+
+    def beaten(name: str) -> scores.Comparison:
+        return scores.diebold_mariano(loss(error), loss(outcome - plain[name]), overlap)
+
+    against = beaten(target.baseline)
+    return {
+        "r2": 1.0 - float((error**2).mean()) / spread if spread > 0 else None,
+        "r2_vs_no_change": 1.0 - float((error**2).mean() / (unchanged**2).mean()),
+        "mae_ratio": float(np.abs(error).mean() / np.abs(unchanged).mean()),
+        "bias": float(error.mean()),
+        "dm_t": against.t,
+        "dm_p": against.p,
+        "dm": {name: asdict(beaten(name)) for name in plain},
+    }
+
+
+def _quantile(target: Target, forecast: Floats, outcome: Floats, static: Floats) -> Json:
+    ours = scores.pinball(forecast, outcome, target.quantile)
+    theirs = scores.pinball(static, outcome, target.quantile)
+    test = scores.diebold_mariano(ours, theirs, target.horizon_h)
+    return {
+        "pinball_gain": 1.0 - float(ours.mean() / theirs.mean()),
+        "coverage": float((outcome <= forecast).mean()),
+        "dm_t": test.t,
+        "dm_p": test.p,
+    }
+
+
+def _inside(walked: Walked) -> Bools:
+    lower = np.where(np.isfinite(walked.interval.lower), walked.interval.lower, -np.inf)
+    return (walked.bounded <= walked.interval.upper) & (walked.bounded >= lower)
+
+
+def _overlap(target: Target, rows: Bools) -> int:
+    """Judged rows that one outcome spans."""
+    places = np.flatnonzero(rows)
+    gap = int(np.median(np.diff(places))) if len(places) > 1 else 1
+    return max(target.horizon_h // max(gap, 1), 1)
+
+
+def judge(walked: Walked, rows: Bools) -> Json:
+    """One target on some rows.
+
+    Parameters
+    ----------
+    walked : Walked
+    rows : bool (T,)
+        Where an outcome counts.
+
+    Returns
+    -------
+    dict
+        ``baseline``, ``best`` and ``candidates``, each with the measures of its kind; ``best`` has
+        the ``coverage`` of its interval too. ``count`` 0 and nothing else without a row.
+    """
+    target = walked.target
+    forecasts = {**walked.candidates, "blend": walked.score, "best": walked.best}
+    rows = rows & np.isfinite(walked.outcome)
+    for forecast in forecasts.values():
+        rows = rows & np.isfinite(forecast)
+    if not rows.any():
+        return {"count": 0}
+    outcome = walked.outcome[rows]
+    overlap = _overlap(target, rows)
+    plain = {name: forecast[rows] for name, forecast in walked.candidates.items()}
+
+    def measures(name: str) -> Json:
+        forecast = forecasts[name][rows]
+        if target.loss == "probability":
+            score = walked.score if name == "best" else forecasts[name]
+            lags = max(scores.LAG_H, 2 * target.horizon_h)
+            return _probability(forecast, score[rows], outcome, lags)
+        if target.loss == "quantile":
+            return _quantile(target, forecast, outcome, plain[target.baseline])
+        return _value(target, forecast, outcome, plain, overlap)
+
+    bounded = rows & np.isfinite(walked.bounded) & np.isfinite(walked.interval.upper)
+    inside = _inside(walked)[bounded].astype(float)
+    best = measures("best")
+    if len(inside):
+        lags = max(scores.LAG_H // _gap(bounded), 2 * overlap)
+        share, error = scores.coverage_error(inside, lags)
+        best |= {"coverage": share, "coverage_error": error}
+        best["coverage_level"] = target.quantile if target.loss == "quantile" else LEVEL
+    return {
+        "count": int(rows.sum()),
+        "baseline": {"name": target.baseline, **measures(target.baseline)},
+        "best": best,
+        "candidates": {name: measures(name) for name in (*walked.candidates, "blend")},
+    }
+
+
+def _gap(rows: Bools) -> int:
+    places = np.flatnonzero(rows)
+    return max(int(np.median(np.diff(places))), 1) if len(places) > 1 else 1
+
+
+def _years(ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    return ts_ms.astype("datetime64[ms]").astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def report(
+    timeline: Timeline,
+    walked: Mapping[str, Walked],
+    *,
+    start_ms: int,
+    end_ms: int,
+    holdout_ms: int,
+) -> Json:
+    """Every target over the span, by year, and on either side of the holdout's start.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    walked : mapping of str to Walked
+        By key, ``direction.4h``.
+    start_ms, end_ms : int
+        Forecasts made from ``start_ms`` on whose outcome was known by ``end_ms``.
+    holdout_ms : int
+        Choices saw outcomes before this moment only.
+
+    Returns
+    -------
+    dict
+        ``{target: {horizon: {...}}}`` as of :func:`judge`, each with ``by_year``, ``selection``
+        and ``holdout`` (best and baseline alone), and ``weights`` of the last blend.
+    """
+    found: dict[str, dict[str, object]] = {}
+    ts_ms, years = timeline.ts_ms, _years(timeline.ts_ms)
+    for one in walked.values():
+        target = one.target
+        known = (ts_ms >= start_ms) & (ts_ms + target.horizon_h * HOUR_MS <= end_ms)
+        rows = known & judged(target, timeline)
+        whole = judge(one, rows)
+
+        def part(where: Bools, one: Walked = one, rows: Bools = rows) -> Json:
+            inner = judge(one, rows & where)
+            return {name: inner[name] for name in ("count", "baseline", "best") if name in inner}
+
+        whole["by_year"] = {str(year): part(years == year) for year in np.unique(years[rows])}
+        before = ts_ms + target.horizon_h * HOUR_MS <= holdout_ms
+        whole["selection"], whole["holdout"] = part(before), part(ts_ms >= holdout_ms)
+        last = one.weights[max(one.weights)]
+        members = [name for name in target.blended if name in one.candidates]
+        whole["weights"] = dict(zip(members, map(float, last), strict=True))
+        found.setdefault(target.name, {})[target.horizon] = whole
+    return dict(found)
