@@ -1,7 +1,7 @@
-"""What the models of the forecasting programme see: features by name, in one order.
+"""Which features each model of the forecasting programme looks at, by name.
 
-``boosting.INPUTS`` is the older and smaller list of the study's own models. Adding a name here is a
-new trial.
+``boosting.INPUTS`` is the older and smaller list of the study's own models. Changing a list here is
+a new trial.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.errors import FixConfig
+from counterpoise.features.catalog import FEATURES
 from counterpoise.signals.boosting import INPUTS
 
 RETURNS = tuple(f"return_{h}h" for h in (1, 2, 3, 4, 6, 8, 12, 16, 24, 36, 48, 72, 168))
@@ -52,12 +53,8 @@ RUNNING_TREES = (
     *("basis", "basis_mean_8h", "basis_mean_24h", "basis_mean_72h", "return_4h", "log_rv_24h"),
 )
 
-#: Every input, each once: the columns of the matrix all models are given.
-NAMES: tuple[str, ...] = tuple(
-    dict.fromkeys(
-        (*INPUTS, *DIRECTION, *HAR, *RANGE_HAR, *VOLATILITY, *FUNDING_TREES, *RUNNING_TREES)
-    )
-)
+#: Columns of the matrix every model is given: the whole catalog, so that a user's model sees all.
+NAMES: tuple[str, ...] = tuple(FEATURES)
 
 
 @cache
@@ -76,5 +73,5 @@ def places(names: Sequence[str]) -> NDArray[np.intp]:
     place = _place()
     for name in names:
         if name not in place:
-            raise FixConfig("input", name, "one of signals.inputs.NAMES", "add it there first")
+            raise FixConfig("input", name, "a feature of the catalog", "see: counterpoise features")
     return np.array([place[name] for name in names], dtype=np.intp)

@@ -8,6 +8,7 @@ bounds move with each outcome as it becomes known. What a forecast is worth is j
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from counterpoise.signals.confidence import fit_validated
 from counterpoise.signals.conformal import Interval
 from counterpoise.signals.labels import Label
 from counterpoise.signals.model import Model
+from counterpoise.signals.own_model import OwnModel
 from counterpoise.signals.targets import Target
 from counterpoise.signals.walkforward import Split, splits
 from counterpoise.units import HOURS_PER_YEAR, stamp
@@ -242,6 +244,35 @@ def _refit(
     return np.asarray(fitted.predict(X[: rows[1]], slice(*rows)), dtype=np.float64)
 
 
+class _How(TypedDict):
+    """Where tasks run."""
+
+    backend: cluster.Backend
+    folder: Path | None
+    workers: int | None
+    address: str | None
+
+
+_Place = tuple[str, str, int]
+
+
+def _tasks(
+    programme: Programme, models: Mapping[_Place, Model], labels_of: Mapping[_Place, Label]
+) -> tuple[list[cluster.Task], list[tuple[_Place, slice]]]:
+    """One task for each refit, and which rows of which part it forecasts."""
+    tasks, rows_of = [], []
+    data, seed = digest(programme.X), programme.settings.seed
+    for column, (place, label) in enumerate(labels_of.items()):
+        model, outcome = models[place], digest(label.values)
+        for split in programme.splits(label):
+            rows = (split.predict.start, split.predict.stop)
+            key = digest(data, outcome, repr(model), split.train.stop, list(rows), seed)
+            arguments = (model, column, split.train.stop, rows, seed)
+            tasks.append(cluster.Task(key, _refit, arguments))
+            rows_of.append((place, split.predict))
+    return tasks, rows_of
+
+
 def run(
     programme: Programme,
     targets: Mapping[str, Target],
@@ -271,36 +302,27 @@ def run(
     """
     outcomes = {key: target.outcome(programme.timeline) for key, target in targets.items()}
     learned = {
-        (key, candidate.name, i): part.outcome(programme.timeline)
+        (key, candidate.name, i): part
         for key, target in targets.items()
         for candidate in target.candidates
         for i, part in enumerate(candidate.parts)
     }
-    Y = np.column_stack([label.values for label in learned.values()])
-    data = digest(programme.X)
-    tasks, places = [], []
-    for column, (place, label) in enumerate(learned.items()):
-        key, name, i = place
-        model = next(c for c in targets[key].candidates if c.name == name).parts[i].model
-        labelled = digest(label.values)
-        for split in programme.splits(label):
-            rows = (split.predict.start, split.predict.stop)
-            seed = programme.settings.seed
-            known = digest(data, labelled, repr(model), split.train.stop, list(rows), seed)
-            tasks.append(cluster.Task(known, _refit, (model, column, split.train.stop, rows, seed)))
-            places.append((place, split.predict))
-    found = cluster.run(
-        tasks,
-        backend=backend,
-        folder=folder,
-        workers=workers,
-        address=address,
-        shared=(programme.X, Y),
-        progress=progress,
-    )
     walked = {place: np.full(len(programme.X), np.nan) for place in learned}
-    for (place, predicted), forecast in zip(places, found, strict=True):
-        walked[place][predicted] = forecast
+    places = list(learned)
+    shipped = [place for place in places if not isinstance(learned[place].model, OwnModel)]
+    # A user's file was run here and stays here: what it defines cannot be sent to a worker.
+    own = [place for place in places if place not in shipped]
+    local: _How = {"backend": "threads", "folder": None, "workers": 1, "address": None}
+    asked: _How = {"backend": backend, "folder": folder, "workers": workers, "address": address}
+    for these, how in ((shipped, asked), (own, local)):
+        labels_of = {place: learned[place].outcome(programme.timeline) for place in these}
+        tasks, rows_of = _tasks(programme, {p: learned[p].model for p in these}, labels_of)
+        if not tasks:
+            continue
+        Y = np.column_stack([label.values for label in labels_of.values()])
+        found = cluster.run(tasks, shared=(programme.X, Y), progress=progress, **how)
+        for (place, rows), forecast in zip(rows_of, found, strict=True):
+            walked[place][rows] = forecast
     done = {}
     for key, target in targets.items():
         candidates = {

@@ -1,0 +1,215 @@
+"""One call from a timeline to the report of its forecasts; plain types, ready for JSON.
+
+Walks every target forward, judges it, and asks on request what each group of features adds. Prints
+nothing and writes nothing but the cache it is given.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise import cluster
+from counterpoise.appraisal.ablation import ASKED, ablate
+from counterpoise.appraisal.contributions import looked_at
+from counterpoise.appraisal.report import report
+from counterpoise.config import Settings
+from counterpoise.errors import FixConfig, NotEnoughData
+from counterpoise.features.catalog import UNAVAILABLE
+from counterpoise.market.timeline import Timeline
+from counterpoise.signals import inputs
+from counterpoise.signals.model import Model
+from counterpoise.signals.programme import Programme, Walked, run
+from counterpoise.signals.targets import Candidate, Part, Target, targets
+from counterpoise.study.trials import trials_before
+from counterpoise.units import DAY_MS, stamp, to_ms
+
+Json = dict[str, object]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to assess and where to run it.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Targets; all of them when empty.
+    ablation : bool
+    network : bool
+        Whether the LSTM takes part.
+    models, results : Path or None
+        Caches of trained trees and of the forecasts of each refit.
+    backend, workers, address
+        As of :func:`counterpoise.cluster.run`.
+    """
+
+    keys: tuple[str, ...] = ()
+    ablation: bool = False
+    network: bool = True
+    models: Path | None = None
+    results: Path | None = None
+    backend: cluster.Backend = "threads"
+    workers: int | None = None
+    address: str | None = None
+
+
+def chosen(keys: Sequence[str], models: Path | None) -> dict[str, Target]:
+    """Targets by key, in the order of the registry.
+
+    Raises
+    ------
+    FixConfig
+        A key that is no target.
+    """
+    everyone = targets(models)
+    for key in keys:
+        if key not in everyone:
+            raise FixConfig("--target", key, f"one of {', '.join(everyone)}", "name one of these")
+    return {key: target for key, target in everyone.items() if not keys or key in keys}
+
+
+def with_own(found: Mapping[str, Target], own: Mapping[str, Model]) -> dict[str, Target]:
+    """Targets with a user's model, by target, among their candidates; it enters no blend."""
+    return {
+        key: replace(
+            target,
+            candidates=(
+                *target.candidates,
+                *(
+                    [Candidate(own[key].name, (Part(own[key], target.outcome),))]
+                    if key in own
+                    else []
+                ),
+            ),
+        )
+        for key, target in found.items()
+    }
+
+
+def first_judged(timeline: Timeline, walked: Mapping[str, Walked], settings: Settings) -> int:
+    """Moment from which forecasts are judged, ms.
+
+    ``study.start``, or the first midnight after the burn-in at which every target is forecast.
+
+    Raises
+    ------
+    NotEnoughData
+        No such midnight.
+    """
+    ts_ms = timeline.ts_ms
+    if settings.study.start is not None:
+        return to_ms(settings.study.start)
+    spoken = np.all([np.isfinite(_filled(one.best)) for one in walked.values()], axis=0)
+    ready = np.flatnonzero((ts_ms % DAY_MS == 0) & spoken)
+    burnt_in = int(ts_ms[0]) + settings.study.burn_in_days * DAY_MS
+    later = ready[ts_ms[ready] >= burnt_in]
+    if len(later):
+        return int(ts_ms[later[0]])
+    if len(ready):
+        return int(ts_ms[ready[0]])
+    raise NotEnoughData(
+        f"{stamp(int(ts_ms[0]))} to {stamp(int(ts_ms[-1]))} is too short to train every target "
+        f"(signals.min_train_days = {settings.signals.min_train_days}). Next: import a longer "
+        "history, lower signals.min_train_days, or name fewer targets with --target."
+    )
+
+
+def _filled(best: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A forecast that has begun counts as begun, gaps and all."""
+    begun = np.maximum.accumulate(np.isfinite(best))
+    return np.where(begun, 0.0, np.nan)
+
+
+def _absent(programme: Programme) -> list[str]:
+    unknown = ~np.isfinite(programme.X).any(axis=0)
+    names = [name for name, nothing in zip(inputs.NAMES, unknown, strict=True) if nothing]
+    return [
+        *(f"{name}: the lake never knows it" for name in names),
+        *(f"{name}: {reason}" for name, reason in UNAVAILABLE.items()),
+    ]
+
+
+def assess(
+    timeline: Timeline,
+    settings: Settings,
+    asked: Asked,
+    *,
+    own: Mapping[str, Model] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Json, dict[str, Walked]]:
+    """Walk, judge and explain.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    settings : Settings
+        ``signals`` and ``study`` are read.
+    asked : Asked
+    own : mapping of str to Model, optional
+        A user's model for some targets, by key.
+    progress : callable, optional
+        Called as ``progress(what, done, of)``.
+
+    Returns
+    -------
+    dict
+        As of :func:`counterpoise.appraisal.report.report`, with ``start``, ``end``, ``holdout``,
+        ``synthetic``, ``trials``, ``not_evaluated``, ``contributions``, ``ablation``.
+    dict of str to Walked
+
+    Raises
+    ------
+    FixConfig
+        An unknown target.
+    NotEnoughData
+        History too short.
+    """
+    wanted = with_own(chosen(asked.keys, asked.models), own or {})
+    programme = Programme.of(timeline, settings.signals)
+
+    def tell(what: str) -> cluster.Progress | None:
+        return None if progress is None else lambda done, of: progress(what, done, of)
+
+    walked = run(
+        programme,
+        wanted,
+        backend=asked.backend,
+        folder=asked.results,
+        workers=asked.workers,
+        address=asked.address,
+        progress=tell("refits"),
+    )
+    start = first_judged(timeline, walked, settings)
+    end = int(timeline.ts_ms[-1])
+    if settings.study.end is not None:
+        end = min(end, to_ms(settings.study.end))
+    holdout = to_ms(settings.study.holdout_start)
+    found = report(timeline, walked, start_ms=start, end_ms=end, holdout_ms=holdout)
+    looked = [looked_at(programme, target) for target in wanted.values()]
+    found |= {
+        "start": stamp(start),
+        "end": stamp(end),
+        "holdout": stamp(holdout),
+        "synthetic": timeline.synthetic,
+        "trials": trials_before(),
+        "not_evaluated": _absent(programme),
+        "contributions": [asdict(one) for one in looked if one is not None],
+    }
+    if asked.ablation:
+        ts_ms = timeline.ts_ms
+        rows = (ts_ms >= start) & (ts_ms + 7 * DAY_MS <= end)
+        told = ablate(
+            programme,
+            rows,
+            asked=[key for key in ASKED if key in wanted],
+            models=asked.models,
+            folder=asked.results,
+            backend=asked.backend,
+            progress=tell("ablation"),
+        )
+        found["ablation"] = [asdict(one) for one in told]
+    return found, walked
