@@ -32,7 +32,7 @@ def test_every_feature_varies_and_all_but_the_queues_are_known_nearly_always(
         assert row.state == "varies", row.name
         about_validators = "queue" in row.name or "validators" in row.name
         assert row.known > (0.35 if about_validators else 0.98), row.name
-    assert len(FEATURES) == 55
+    assert len(FEATURES) == 104
 
 
 def test_funding_is_predicted_better_than_by_no_change_once_the_interval_is_old(

@@ -1,7 +1,6 @@
 """What a feature is: a recursion bound to its inputs and memory, and what to know before using it.
 
-Recursions and their entries live in the rooms ``price``, ``volatility``, ``carry`` and ``slow``;
-``engine`` runs them.
+Recursions and their entries live in the rooms ``catalog`` imports; ``engine`` runs them.
 
 A recursion is ``update(state, x, out)``, compiled. ``x`` holds one array per input, each of the
 same n consecutive ticks; ``out`` takes n values. History is one call over every tick, live is one
@@ -141,3 +140,24 @@ def add(
 def newest_weight(span: float, count: float) -> float:
     """Weight of the newest of ``count`` values: an EWMA that starts as a plain mean."""
     return max(2.0 / (span + 1.0), 1.0 / count)
+
+
+@njit
+def median(values: Floats, scratch: Floats) -> float:
+    """Median of the values known, NaN where none is; ``scratch`` is as long and is overwritten.
+
+    By insertion: for the few values of a small ring nothing is faster, and nothing is allocated.
+    """
+    known = 0
+    for value in values:
+        if np.isnan(value):
+            continue
+        place = known
+        while place > 0 and scratch[place - 1] > value:
+            scratch[place] = scratch[place - 1]
+            place -= 1
+        scratch[place] = value
+        known += 1
+    if known == 0:
+        return np.nan
+    return float(0.5 * (scratch[(known - 1) // 2] + scratch[known // 2]))

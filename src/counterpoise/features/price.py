@@ -8,6 +8,7 @@ import numpy as np
 
 from counterpoise.compiled import njit
 from counterpoise.features.feature import (
+    KNOWN_SHARE,
     SHARED,
     Floats,
     Memory,
@@ -90,13 +91,13 @@ def scaled_return(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
     state[0] = position
 
 
-for _hours in (1, 4, 24):
+for _hours in (1, 4, 24, 2, 3, 6, 8, 12, 16, 36, 48, 72, 168):
     add(
         f"return_{_hours}h",
         "shared.log_price shared.hourly_variance",
         scaled_return,
         Memory((0.0,), _hours),
-        warm_up=24,
+        warm_up=max(24, _hours),
         unit="std deviations",
         known_at="bar close",
         formula=f"ln(S_t / S_(t-{_hours}h)) / (σ_1h·√{_hours}), σ_1h² an EWMA of r², span 168 h",
@@ -150,6 +151,47 @@ add(
 
 
 @njit
+def scaled_mean_gap(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
+    """Log price minus its EWMA, in standard deviations over the span.
+
+    ``x`` = (log price, hourly variance); head = [span, mean, prices seen]. The newest price is in
+    the mean. Speaks once a span of prices was seen.
+
+    Formula: (ln S_t − EWMA_n ln S up to t) / (σ·√n).
+    Unit: standard deviations.
+    Pitfall: the newest price is inside its own mean and its own scale: a short span is little more
+    than the last return.
+    Source: moving-average crossover scaled by volatility, as in Baz et al. (2015), fast span 1.
+    """
+    log_price, variance = x
+    span, mean, seen = state[0], state[1], state[2]
+    for t in range(out.shape[0]):
+        out[t] = np.nan
+        now = log_price[t]
+        if np.isnan(now):
+            continue
+        seen += 1.0
+        mean += newest_weight(span, seen) * (now - mean)
+        if seen >= span and variance[t] > 0.0:
+            out[t] = (now - mean) / np.sqrt(variance[t] * span)
+    state[1], state[2] = mean, seen
+
+
+for _hours in (4, 8, 12, 24, 48, 168):
+    add(
+        f"mean_gap_{_hours}h",
+        "shared.log_price shared.hourly_variance",
+        scaled_mean_gap,
+        Memory((float(_hours), 0.0, 0.0)),
+        warm_up=max(24, _hours - 1),
+        unit="std deviations",
+        known_at="bar close",
+        formula=f"(ln S − EWMA_{_hours} ln S) / (σ_1h·√{_hours}), this hour's price in the EWMA",
+        pitfall="the newest price is in its own mean; spans overlap, so the six move together",
+    )
+
+
+@njit
 def log_surprise(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
     """Log of a positive quantity minus the EWMA of that log before it.
 
@@ -185,3 +227,86 @@ add(
     formula="ln V − EWMA_168 ln V of before this hour",
     pitfall="has the hour of the day in it",
 )
+
+
+@njit
+def log_positive(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
+    """Natural logarithm; NaN where the value is not above 0. ``x`` = (value,); no state."""
+    for t in range(out.shape[0]):
+        out[t] = np.log(x[0][t]) if x[0][t] > 0.0 else np.nan
+
+
+@njit
+def rolling_mean(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
+    """Mean of the values in the ring.
+
+    ``x`` = (value,), which may be ``out`` itself; head = [position, sum, values known]. One
+    addition and one subtraction per hour; the sum is taken afresh each time the ring wraps, so
+    rounding cannot build up. A gap enters the ring.
+
+    Formula: Σx/n, n the values known, at least 5/6 of the window and the newest among them.
+    Unit: that of the value.
+    Pitfall: overlapping windows: neighbouring hours share all but one value.
+    Source: none; a moving average.
+    """
+    ring = state[3:]
+    window = ring.shape[0]
+    position, total, known = int(state[0]), state[1], state[2]
+    for t in range(out.shape[0]):
+        value, leaving = x[0][t], ring[position]
+        ring[position] = value
+        if not np.isnan(leaving):
+            total -= leaving
+            known -= 1.0
+        if not np.isnan(value):
+            total += value
+            known += 1.0
+        position += 1
+        if position == window:
+            position = 0
+            total = 0.0
+            for i in range(window):
+                if not np.isnan(ring[i]):
+                    total += ring[i]
+        if np.isnan(value) or known < KNOWN_SHARE * window:
+            out[t] = np.nan
+        else:
+            out[t] = total / known
+    state[0], state[1], state[2] = position, total, known
+
+
+@njit
+def difference(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
+    """First minus second. ``x`` = (mean log over the short window, over the long one); no state.
+
+    Formula: mean of ln V over n hours − mean of ln V over 168 hours.
+    Unit: natural log of a ratio.
+    Pitfall: a window that is no whole number of days has the hour of the day in it, one of less
+    than a week the weekend.
+    Source: none; abnormal volume as commonly used.
+    """
+    for t in range(out.shape[0]):
+        out[t] = x[0][t] - x[1][t]
+
+
+SHARED.add("log_volume", Shared(("spot.volume",), log_positive, Memory()))
+for _hours in (6, 24, 168):
+    SHARED.add(
+        f"mean_log_volume_{_hours}h",
+        Shared(("shared.log_volume",), rolling_mean, Memory((0.0, 0.0, 0.0), _hours)),
+    )
+for _hours, _pitfall in (
+    (6, "has the hour of the day and the weekend in it"),
+    (24, "has the weekend in it"),
+):
+    add(
+        f"volume_ratio_{_hours}h",
+        f"shared.mean_log_volume_{_hours}h shared.mean_log_volume_168h",
+        difference,
+        Memory(),
+        warm_up=139,
+        unit="log ratio",
+        known_at="bar close",
+        formula=f"mean of ln V over {_hours} h − mean of ln V over 168 h, hours with V > 0",
+        pitfall=_pitfall,
+    )

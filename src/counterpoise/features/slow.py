@@ -238,3 +238,36 @@ for _name, _period, _offset, _start in (
             formula=f"{_wave}(2π·hours since {_start} / {_period})",
             pitfall="summer time moves the trading day, not this clock",
         )
+
+
+@njit
+def weekend_ahead(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
+    """Share of the hours ahead that fall on a Saturday or a Sunday.
+
+    ``x`` = (hours since 1970,); head = [hours ahead], at most five days.
+
+    Formula: share of [t, t + n) in [Saturday 00:00, Monday 00:00) UTC.
+    Unit: share, 0 to 1.
+    Pitfall: the weekend of UTC; in Asia it begins hours earlier, in America it ends hours later.
+    Source: SCIENCE §6.
+    """
+    ahead = state[0]
+    for t in range(out.shape[0]):
+        # 1970 began on a Thursday.
+        start = x[0][t] + 72.0
+        start -= 168.0 * np.floor(start / 168.0)
+        out[t] = max(0.0, min(start + ahead, 168.0) - max(start, 120.0)) / ahead
+
+
+for _hours in (4, 24):
+    add(
+        f"weekend_ahead_{_hours}h",
+        "clock_h",
+        weekend_ahead,
+        Memory((float(_hours),)),
+        warm_up=0,
+        unit="share, 0 to 1",
+        known_at="always",
+        formula=f"share of the next {_hours} h on Saturday or Sunday, UTC",
+        pitfall="the weekend of UTC; holidays of the old markets are no weekend here",
+    )
