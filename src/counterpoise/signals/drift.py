@@ -356,10 +356,11 @@ class Drift:
             low, high = self._reference.low, self._reference.high
             beyond = (self._reference.used > 0.0) & ((row < low) | (row > high))
             return f"out of distribution: {self._named(beyond)} outside the training range"
-        if not found.distance <= ease * self._distance:
+        farthest = ease * self._distance
+        if not found.distance <= farthest:
             return (
                 f"out of distribution: {found.distance:.2f} robust deviations from the training "
-                f"on average, limit {self._distance:.2f}"
+                f"on average, limit {farthest:.2f}"
             )
         if found.drifted > ease * limits.drifted_share:
             moved = self._index > self._reference.index_limit
