@@ -6,23 +6,20 @@ calculate, and in which order their results mean something, is the caller's busi
 """
 
 import os
-import shutil
-import signal
 import sys
-import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.errors import FixConfig, RetryLater
+from counterpoise.ray_cluster import connected, needs
 from counterpoise.sealed import Shelf, open_sealed, seal, unpack
 
 Backend = Literal["local", "threads", "ray"]
@@ -31,14 +28,8 @@ Arrays = tuple[NDArray[Any], ...]
 
 #: Times in a row that workers may be lost without a single new result before a run gives up.
 MOST_LOSSES = 3
-#: Memory for arrays and results in flight of a Ray started here, bytes.
-OBJECT_STORE_BYTES = 200 * 2**20
 #: Distributions whose version decides the last bit of a result.
 DECIDING = ("counterpoise", "lightgbm", "numpy", "scipy")
-#: Read by Ray when it is imported: no report of use to its makers, no change of device variables.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-#: With it a Ray started here listens to this machine only; its name tells where that is a default.
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True)
@@ -105,18 +96,12 @@ def _on_threads(workers: int, shared: Arrays) -> _Stream:
     return stream
 
 
-def _needs(backend: str, missing: ImportError) -> FixConfig:
-    return FixConfig(
-        "backend",
-        backend,
-        f"an installed package {missing.name}",
-        "pip install 'counterpoise[cluster]', or use backend threads",
-    )
-
-
 def _by_joblib(backend: Any, workers: int, work: Callable[..., Any], shared: Any) -> _Stream:
     """Do tasks by joblib; its own backends write shared arrays to a memory map once per run."""
-    import joblib
+    try:
+        import joblib
+    except ImportError as missing:
+        raise needs(str(backend), missing) from None
 
     def stream(tasks: Sequence[Task]) -> Iterator[tuple[str, bytes]]:
         versions = _versions()
@@ -135,7 +120,7 @@ def _processes(workers: int, shared: Arrays) -> Iterator[_Stream]:
     try:
         from joblib.externals.loky import get_reusable_executor
     except ImportError as missing:
-        raise _needs("local", missing) from None
+        raise needs("local", missing) from None
     try:
         yield _by_joblib("loky", workers, _work, shared)
     finally:
@@ -143,55 +128,9 @@ def _processes(workers: int, shared: Arrays) -> Iterator[_Stream]:
 
 
 @contextmanager
-def _connected(workers: int | None, address: str | None) -> Iterator[Any]:
-    """Ray, connected to a cluster or started here and taken down again."""
-    os.environ.update(_QUIET if address is not None else _QUIET | _LOOPBACK)
-    try:
-        import joblib  # noqa: F401
-        import ray
-    except ImportError as missing:
-        raise _needs("ray", missing) from None
-    if ray.is_initialized():
-        yield ray
-        return
-    # Short, for the sockets below it, and never in the folder the command was called from.
-    logs = tempfile.mkdtemp(prefix="cp-", dir="/tmp")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    here = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        if address is None:
-            ray.init(
-                address="local",
-                num_cpus=workers or os.cpu_count() or 1,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=logs,
-                **quiet,
-            )
-        else:
-            try:
-                ray.init(address=address, **quiet)
-            except (ConnectionError, RuntimeError, ValueError) as refused:
-                raise FixConfig(
-                    "--address",
-                    address,
-                    f"a Ray cluster that answers ({str(refused).splitlines()[0]})",
-                    "start one with: ray start --head, or leave the address out",
-                ) from None
-        if here and handler is not None:
-            signal.signal(signal.SIGTERM, handler)  # Ray put its own in its place
-        yield ray
-    finally:
-        ray.shutdown()
-        shutil.rmtree(logs, ignore_errors=True)
-
-
-@contextmanager
 def _on_ray(workers: int | None, address: str | None, shared: Arrays) -> Iterator[_Stream]:
     # Ray tells of workers that died on standard output, which is the caller's.
-    with redirect_stdout(sys.stderr), _connected(workers, address) as ray:
+    with redirect_stdout(sys.stderr), connected(workers, address) as ray:
         from ray.util.joblib.ray_backend import RayBackend
 
         class Streaming(RayBackend):
@@ -206,8 +145,15 @@ def _on_ray(workers: int | None, address: str | None, shared: Arrays) -> Iterato
         def stream(tasks: Sequence[Task]) -> Iterator[tuple[str, bytes]]:
             try:
                 yield from by_joblib(tasks)
-            except ray.exceptions.RayTaskError:
-                raise
+            except ray.exceptions.RayTaskError as failed:
+                # What a task itself raises comes back as it is: this is a worker that could not
+                # even read the task.
+                raise FixConfig(
+                    "workers of",
+                    address or "a local Ray",
+                    f"every worker to have counterpoise ({failed.cause})",
+                    "pip install 'counterpoise[cluster]', the same version, on every machine",
+                ) from failed
             except ray.exceptions.RayError as lost:
                 raise BrokenExecutor(str(lost).splitlines()[0]) from lost
 
@@ -223,11 +169,52 @@ def _stream(
     elif backend == "local":
         with _processes(workers or os.cpu_count() or 1, shared) as stream:
             yield stream
-    elif backend == "ray":
+    else:
         with _on_ray(workers, address, shared) as stream:
             yield stream
-    else:
+
+
+#: Does some more tasks, telling of progress: what :func:`opened` gives.
+Runner = Callable[[Iterable[Task], Progress | None], list[Any]]
+
+
+@contextmanager
+def opened(
+    *,
+    backend: Backend = "local",
+    folder: Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    shared: Sequence[NDArray[Any]] = (),
+) -> Iterator[Runner]:
+    """Keep workers for several rounds of tasks, started when the first task is to be done.
+
+    While Ray is in use, standard output of this process goes to standard error: Ray would tell of
+    workers that died on it.
+
+    Parameters
+    ----------
+    backend, folder, workers, address, shared
+        As for :func:`run`.
+
+    Yields
+    ------
+    callable
+        From tasks and a ``progress`` (or None) to their results, as :func:`run`.
+    """
+    if backend not in get_args(Backend):
         raise FixConfig("backend", backend, "local, threads or ray", "use one of these")
+    shelf = Shelf(folder)
+    streams: list[_Stream] = []
+    with ExitStack() as stack:
+
+        def stream(tasks: Sequence[Task]) -> Iterator[tuple[str, bytes]]:
+            if not streams:
+                opening = _stream(backend, workers, address, tuple(shared))
+                streams.append(stack.enter_context(opening))
+            return streams[0](tasks)
+
+        yield lambda tasks, progress: _run(list(tasks), shelf, stream, progress)
 
 
 def run(
@@ -255,8 +242,9 @@ def run(
         Tasks at a time; by default one per core of this machine or of the cluster. Joblib needs
         two or more of them to use Ray at all.
     address : str, optional
-        A running Ray cluster, as Ray takes it (``host:6379``, ``auto``); without it a Ray of this
-        machine alone is started for this run and taken down after it.
+        A running Ray cluster, as Ray takes it (``host:6379``, or ``auto`` on one of its
+        machines); without it a Ray of this machine alone is started for this run and taken down
+        after it.
     shared : sequence of array
         First arguments of every function, read-only; sent to each machine once.
     progress : callable, optional
@@ -277,8 +265,16 @@ def run(
     Exception
         What a task raised; results that were there by then are kept.
     """
-    tasks = list(tasks)
-    shelf = Shelf(folder)
+    with opened(
+        backend=backend, folder=folder, workers=workers, address=address, shared=shared
+    ) as runner:
+        return runner(tasks, progress)
+
+
+def _run(
+    tasks: Sequence[Task], shelf: Shelf, stream: _Stream, progress: Progress | None
+) -> list[Any]:
+    """Read what is kept, do the rest, and begin again with what a lost worker left undone."""
     there: dict[str, bytes] = {}
     todo: dict[str, Task] = {}
     for task in tasks:
@@ -289,24 +285,25 @@ def run(
             else:
                 there[task.key] = sealed
     of = len(there) + len(todo)
-    if progress is not None:
-        progress(len(there), of)
-    if todo:
-        with _stream(backend, workers, address, tuple(shared)) as stream:
-            losses = 0
-            while todo:
-                try:
-                    for key, sealed in stream(list(todo.values())):
-                        shelf.keep(key, sealed)
-                        there[key] = sealed
-                        del todo[key]
-                        losses = 0
-                        if progress is not None:
-                            progress(len(there), of)
-                except BrokenExecutor as lost:
-                    losses += 1
-                    if losses == MOST_LOSSES:
-                        raise _given_up(len(todo), of, lost) from None
+
+    def tell() -> None:
+        if progress is not None:
+            progress(len(there), of)
+
+    tell()
+    losses = 0
+    while todo:
+        try:
+            for key, sealed in stream(list(todo.values())):
+                shelf.keep(key, sealed)
+                there[key] = sealed
+                del todo[key]
+                losses = 0
+                tell()
+        except BrokenExecutor as lost:
+            losses += 1
+            if losses == MOST_LOSSES:
+                raise _given_up(len(todo), of, lost) from None
     return [unpack(open_sealed(task.key, there[task.key])) for task in tasks]
 
 
