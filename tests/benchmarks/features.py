@@ -56,18 +56,38 @@ def _price() -> dict[str, pl.Expr]:
     falls = pl.when(step < 0).then(squares).otherwise(0.0)
     rises = pl.when(step > 0).then(squares).otherwise(0.0)
     bipower = (step.abs() * step.abs().shift(1)).rolling_mean(23) * (np.pi / 2)
-    ranges = (pl.col("spot.high") / pl.col("spot.low")).log() ** 2
+    high, low = pl.col("spot.high"), pl.col("spot.low")
+    ranges = (high / low).log() ** 2
+
+    def place(hours: int) -> pl.Expr:
+        top, bottom = high.rolling_max(hours), low.rolling_min(hours)
+        return (pl.col("spot.close") - bottom) / (top - bottom) - 0.5
+
     return {
-        **{f"return_{h}h": (log - log.shift(h)) / (variance * h).sqrt() for h in (1, 4, 24)},
+        **{
+            f"return_{h}h": (log - log.shift(h)) / (variance * h).sqrt()
+            for h in (1, 4, 24, 2, 3, 6, 8, 12, 16, 36, 48, 72, 168)
+        },
         "momentum_24h_168h": (_ewma(log, 24) - _ewma(log, 168)) / (variance * 24).sqrt(),
+        **{
+            f"mean_gap_{h}h": (log - _ewma(log, h)) / (variance * h).sqrt()
+            for h in (4, 8, 12, 24, 48, 168)
+        },
         "volume_surprise": volume - _ewma(volume, 168).shift(1),
+        **{
+            f"volume_ratio_{h}h": volume.rolling_mean(h) - volume.rolling_mean(168) for h in (6, 24)
+        },
         **{f"log_rv_{h}h": _log_volatility(squares.rolling_mean(h)) for h in (6, 24, 72, 168, 720)},
         "upside_volatility_24h": (8760 * rises.rolling_mean(24)).sqrt(),
         "downside_volatility_24h": (8760 * falls.rolling_mean(24)).sqrt(),
         "downside_share_24h": falls.rolling_sum(24) / squares.rolling_sum(24),
         "log_bipower_24h": _log_volatility(bipower),
         "jump_share_24h": (1 - bipower / squares.rolling_mean(24)).clip(lower_bound=0.0),
-        "log_parkinson_24h": _log_volatility(ranges.rolling_mean(24) / (4 * np.log(2))),
+        **{
+            f"log_parkinson_{h}h": _log_volatility(ranges.rolling_mean(h) / (4 * np.log(2)))
+            for h in (24, 1, 6, 72, 168, 720)
+        },
+        **{f"range_position_{h}h": place(h) for h in (4, 8, 12, 24, 48, 168)},
     }
 
 
@@ -82,8 +102,19 @@ def _carry(timeline: Timeline) -> dict[str, pl.Expr]:
     premium = (weight * basis).cum_sum().over(running) / weight.cum_sum().over(running)
     rule = contract_at(timeline.venues[0], int(timeline.ts_ms[0])).funding
     assert rule.damper_8h is not None
-    nearest = premium.clip(rule.interest_8h - rule.damper_8h, rule.interest_8h + rule.damper_8h)
-    cap = rule.cap * 8 / interval
+    damper, cap = rule.damper_8h, rule.cap * 8 / interval
+
+    def predicted(premium: pl.Expr) -> pl.Expr:
+        # P + clamp(I - P, ±D) is I moved by as much as P lies outside I ± D.
+        nearest = premium.clip(rule.interest_8h - damper, rule.interest_8h + damper)
+        return (premium - nearest + rule.interest_8h).clip(-cap, cap)
+
+    off = (basis.shift(j) - basis.rolling_median(8) for j in range(8))
+    shares = [
+        pl.when((gone >= j) & (far.abs() <= 0.006)).then(weight - j) for j, far in enumerate(off)
+    ]
+    robust = pl.sum_horizontal(share * basis.shift(j) for j, share in enumerate(shares))
+    robust /= pl.sum_horizontal(shares)
     return {
         "basis": basis,
         "basis_zscore": (basis - _ewma(basis, 168).shift(1)) / deviation.shift(1),
@@ -93,8 +124,30 @@ def _carry(timeline: Timeline) -> dict[str, pl.Expr]:
         "funding_momentum": pl.when(per_8h.is_not_null()).then(momentum).forward_fill(),
         "funding_elapsed": gone / interval,
         "premium_elapsed": premium,
-        # P + clamp(I - P, ±D) is I moved by as much as P lies outside I ± D.
-        "predicted_funding": (premium - nearest + rule.interest_8h).clip(-cap, cap),
+        "predicted_funding": predicted(premium),
+        **{f"basis_mean_{h}h": basis.rolling_mean(h) for h in (8, 24, 72, 168)},
+        "premium_robust": robust,
+        "predicted_funding_robust": predicted(robust),
+        **_settled(per_8h),
+    }
+
+
+def _settled(per_8h: pl.Expr) -> dict[str, pl.Expr]:
+    """Windows of settlements 8 h apart: k of them are in any 8·k hours."""
+    default = ((per_8h - 1e-4).abs() <= 1e-9).cast(pl.Float64)
+
+    def standing(settled: pl.Expr) -> pl.Expr:
+        return pl.when(per_8h.is_not_null()).then(settled).forward_fill()
+
+    return {
+        **{
+            f"funding_mean_{k}": per_8h.rolling_mean(8 * k, min_samples=k)
+            for k in (2, 3, 9, 21, 63)
+        },
+        **{f"funding_median_{k}": per_8h.rolling_median(8 * k, min_samples=k) for k in (9, 21)},
+        **{f"funding_ewma_{k}": standing(_ewma(per_8h, k)) for k in (4, 9, 21)},
+        "funding_deviation_21": per_8h.rolling_std(8 * 21, min_samples=21, ddof=0),
+        "funding_default_share_21": default.rolling_mean(8 * 21, min_samples=21),
     }
 
 
@@ -129,6 +182,12 @@ def _slow() -> dict[str, pl.Expr]:
         "hour_cos": turn(24, 0).cos(),
         "weekday_sin": turn(168, 72).sin(),
         "weekday_cos": turn(168, 72).cos(),
+        **{
+            f"weekend_ahead_{h}h": pl.mean_horizontal(
+                (((clock + k) // 24 + 3) % 7 >= 5).cast(pl.Float64) for k in range(h)
+            )
+            for h in (4, 24)
+        },
     }
 
 

@@ -10,35 +10,19 @@ from counterpoise.features.catalog import FEATURES
 from counterpoise.features.engine import compute
 from counterpoise.market.timeline import Timeline
 from counterpoise.venues import contract_at
+from tests.features.formulas import basis, clock, hourly_sigma, known, mean_of, returns
 from tests.features.market import market
+from tests.features.window_oracles import (
+    FUNDING,
+    MEAN_GAPS,
+    PREMIUM,
+    RANGES,
+    VOLUME_RATIOS,
+    WEEKENDS,
+)
 
 TIMELINE = market(1100, seed=3, gap_share=0.01)
 MATRIX = compute(TIMELINE)
-
-
-def weights(n: int, span: float) -> np.ndarray:
-    """Weights of n values, oldest first: equal to begin with, exponential once n allows."""
-    alpha = 2 / (span + 1)
-    level = min(n, int(1 / alpha))
-    tail = (1 - alpha) ** np.arange(n - level)[::-1]
-    return np.concatenate([np.full(level, (1 - alpha) ** (n - level) / level), alpha * tail])
-
-
-def mean_of(values: np.ndarray, span: float) -> float:
-    return float(weights(len(values), span) @ values)
-
-
-def known(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
-
-
-def returns(timeline: Timeline) -> np.ndarray:
-    close = timeline.spot.close
-    return np.concatenate([[np.nan], np.log(close[1:] / close[:-1])])
-
-
-def hourly_sigma(timeline: Timeline, t: int) -> float:
-    return float(np.sqrt(mean_of(known(returns(timeline)[: t + 1]) ** 2, 168)))
 
 
 def scaled_return(hours: int) -> Callable[[Timeline, int], float]:
@@ -122,11 +106,6 @@ def parkinson(timeline: Timeline, t: int) -> float:
     return float(np.log(np.sqrt(8760 * (ranges**2).mean() / (4 * np.log(2)))))
 
 
-def basis(timeline: Timeline, t: int) -> float:
-    spot = timeline.spot.close[t]
-    return (timeline.perp.close[t, 0] - spot) / spot
-
-
 def basis_change(hours: int) -> Callable[[Timeline, int], float]:
     def at(timeline: Timeline, t: int) -> float:
         return basis(timeline, t) - basis(timeline, t - hours) if t >= hours else np.nan
@@ -197,10 +176,6 @@ def change(series: str, *, log: bool) -> Callable[[Timeline, int], float]:
     return at
 
 
-def clock(timeline: Timeline, t: int) -> datetime:
-    return datetime.fromtimestamp(int(timeline.ts_ms[t]) / 1000, tz=UTC)
-
-
 def hour_angle(timeline: Timeline, t: int) -> float:
     return 2 * np.pi * clock(timeline, t).hour / 24
 
@@ -246,11 +221,11 @@ def near(kind: str) -> Callable[[Timeline, int], float]:
 
 
 ORACLES: dict[str, Callable[[Timeline, int], float]] = {
-    "return_1h": scaled_return(1),
-    "return_4h": scaled_return(4),
-    "return_24h": scaled_return(24),
+    **{f"return_{h}h": scaled_return(h) for h in (1, 4, 24, 2, 3, 6, 8, 12, 16, 36, 48, 72, 168)},
     "momentum_24h_168h": momentum,
+    **MEAN_GAPS,
     "volume_surprise": volume_surprise,
+    **VOLUME_RATIOS,
     "log_rv_6h": log_rv(6),
     "log_rv_24h": log_rv(24),
     "log_rv_72h": log_rv(72),
@@ -262,6 +237,7 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "log_bipower_24h": log_bipower,
     "jump_share_24h": jumps,
     "log_parkinson_24h": parkinson,
+    **RANGES,
     "basis": basis,
     "basis_zscore": basis_zscore,
     "basis_change_1h": basis_change(1),
@@ -271,6 +247,8 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "funding_elapsed": lambda tl, t: clock(tl, t).hour % 8 / 8,
     "premium_elapsed": premium_elapsed,
     "predicted_funding": predicted_funding,
+    **PREMIUM,
+    **FUNDING,
     "gas_over_target": lambda tl, t: (
         tl.daily["gas_used"][t] / (86_400 / 12 * tl.daily["gas_limit_avg"][t]) - 0.5
     ),
@@ -289,6 +267,7 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
     "hour_cos": lambda tl, t: np.cos(hour_angle(tl, t)),
     "weekday_sin": lambda tl, t: np.sin(weekday_angle(tl, t)),
     "weekday_cos": lambda tl, t: np.cos(weekday_angle(tl, t)),
+    **WEEKENDS,
     "open_interest_change_24h": day_log_change("open_interest_eth"),
     "base_fee_change_24h": day_log_change("base_fee_mean_wei"),
     "gas_over_target_1h": lambda tl, t: tl.hourly["gas_used_ratio"][t] - 0.5,

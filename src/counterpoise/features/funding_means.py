@@ -91,10 +91,13 @@ def settled_deviation(state: Floats, x: tuple[Floats, ...], out: Floats) -> None
     ring = state[4:]
     for t in range(out.shape[0]):
         if settled(state, ring, rate[t] * 8.0 / interval_h[t]):
-            mean = summed(ring) / ring.shape[0]
-            total = 0.0
+            # Counted from one of them: equal rates then have a deviation of exactly 0.
+            mean, total = 0.0, 0.0
             for i in range(ring.shape[0]):
-                total += (ring[i] - mean) * (ring[i] - mean)
+                mean += (ring[i] - ring[0]) / ring.shape[0]
+            for i in range(ring.shape[0]):
+                off = ring[i] - ring[0] - mean
+                total += off * off
             state[3] = np.sqrt(total / ring.shape[0])
         out[t] = unless_overdue(state[3], state[2], interval_h[t])
 

@@ -11,41 +11,42 @@ from counterpoise.features.feature import HOURS_PER_YEAR, KNOWN_SHARE, Floats, M
 from counterpoise.features.price import rolling_mean
 from counterpoise.features.volatility import log_parkinson_volatility, to_log_volatility
 
-#: Slots in the head of a queue of extremes: how many it holds, and where the oldest one stands.
-_QUEUE_HEAD = 2
-
 
 @njit
-def extreme(queue: Floats, tick: float, value: float) -> float:
-    """Largest value of the last n ticks, n the slots of the queue; a NaN value only passes time.
+def with_newest(
+    values: Floats, ticks: Floats, held: int, first: int, tick: float, value: float
+) -> tuple[int, int]:
+    """Put a value into the queue whose first is the largest of the last n; its new held and first.
 
-    ``queue`` = [held, first], then n values and their n ticks, in a circle: largest and oldest
-    first, each smaller and newer than the one before. A value enters and leaves once, so a tick
-    costs the same whatever n is. NaN where nothing is held.
+    ``values`` and their ``ticks`` are n slots in a circle, ``held`` of them from ``first`` on in
+    use: largest and oldest first, each smaller and newer than the one before. A value enters and
+    leaves once, so a tick costs the same whatever n is. A NaN only passes time.
     """
-    window = (queue.shape[0] - _QUEUE_HEAD) // 2
-    values, ticks = queue[_QUEUE_HEAD : _QUEUE_HEAD + window], queue[_QUEUE_HEAD + window :]
-    held, first = int(queue[0]), int(queue[1])
+    window = values.shape[0]
     if held > 0 and ticks[first] <= tick - window:
-        first = (first + 1) % window
         held -= 1
-    if not np.isnan(value):
-        while held > 0 and values[(first + held - 1) % window] <= value:
-            held -= 1
-        newest = (first + held) % window
-        values[newest], ticks[newest] = value, tick
-        held += 1
-    queue[0], queue[1] = held, first
-    return values[first] if held > 0 else np.nan
+        first = first + 1 if first + 1 < window else 0
+    if np.isnan(value):
+        return held, first
+    newest = first + held if first + held < window else first + held - window
+    while held > 0:
+        before = newest - 1 if newest > 0 else window - 1
+        if values[before] > value:
+            break
+        newest = before
+        held -= 1
+    values[newest], ticks[newest] = value, tick
+    return held + 1, first
 
 
 @njit
 def range_position(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
     """Place of the price in the range of the last n bars: −½ at the low, ½ at the high.
 
-    ``x`` = (high, low, close); head = [window, tick, bars known]; then 1 for every bar of the
-    window that is known, a queue of highs and one of lows (see :func:`extreme`). A bar is known
-    with all three of its prices, and only such bars count.
+    ``x`` = (high, low, close); head = [tick, position, bars known, held and first of the queue of
+    highs, the same of the queue of lows]; the fifths of the ring hold 1 for every bar of the window
+    that is known, and the queues (:func:`with_newest`) of highs, their ticks, lows below 0, their
+    ticks. A bar is known with all three of its prices, and only such bars count.
 
     Formula: (S − L)/(H − L) − ½, H and L over the window, this bar included; 0 where H = L. At
     least 5/6 of the bars known, this one among them.
@@ -54,27 +55,39 @@ def range_position(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
     Source: Lane (1984), the stochastic oscillator %K.
     """
     high, low, close = x
-    window = int(state[0])
-    flags = state[3 : 3 + window]
-    middle = 3 + window + _QUEUE_HEAD + 2 * window
-    highs, lows = state[3 + window : middle], state[middle:]
-    tick, known = state[1], state[2]
+    n = (state.shape[0] - 7) // 5
+    flags, ring = state[7 : 7 + n], state[7 + n :]
+    highs, high_ticks, lows, low_ticks = (
+        ring[:n],
+        ring[n : 2 * n],
+        ring[2 * n : 3 * n],
+        ring[3 * n :],
+    )
+    tick, position, known = state[0], int(state[1]), state[2]
+    held_high, first_high = int(state[3]), int(state[4])
+    held_low, first_low = int(state[5]), int(state[6])
     for t in range(out.shape[0]):
         whole = not np.isnan(high[t] + low[t] + close[t])
-        position = int(tick) % window
         flag = 1.0 if whole else 0.0
         known += flag - flags[position]
         flags[position] = flag
-        top = extreme(highs, tick, high[t] if whole else np.nan)
-        bottom = -extreme(lows, tick, -low[t] if whole else np.nan)
+        position = position + 1 if position + 1 < n else 0
+        held_high, first_high = with_newest(
+            highs, high_ticks, held_high, first_high, tick, high[t] if whole else np.nan
+        )
+        held_low, first_low = with_newest(
+            lows, low_ticks, held_low, first_low, tick, -low[t] if whole else np.nan
+        )
         tick += 1.0
-        if not whole or known < KNOWN_SHARE * window:
+        top, bottom = highs[first_high], -lows[first_low]
+        if not whole or known < KNOWN_SHARE * n:
             out[t] = np.nan
         elif top > bottom:
             out[t] = (close[t] - bottom) / (top - bottom) - 0.5
         else:
             out[t] = 0.0
-    state[1], state[2] = tick, known
+    state[0], state[1], state[2] = tick, position, known
+    state[3], state[4], state[5], state[6] = held_high, first_high, held_low, first_low
 
 
 for _hours in (4, 8, 12, 24, 48, 168):
@@ -82,7 +95,7 @@ for _hours in (4, 8, 12, 24, 48, 168):
         f"range_position_{_hours}h",
         "spot.high spot.low spot.close",
         range_position,
-        Memory((float(_hours), 0.0, 0.0), _hours + 2 * (_QUEUE_HEAD + 2 * _hours), 0.0),
+        Memory((0.0,) * 7, 5 * _hours, 0.0),
         warm_up=-(-5 * _hours // 6) - 1,
         unit="share, −½ to ½",
         known_at="bar close",
