@@ -41,6 +41,16 @@ def features() -> dict[str, Entry]:
     return {name: Entry(**entry) for name, entry in found.items()}
 
 
+def live_signals() -> dict[str, Entry]:
+    """All features and all trees of one tick, in a process of their own."""
+    code = (
+        "import json; from tests.benchmarks.live_signals import live_signals as f; "
+        "print(json.dumps(f()))"
+    )
+    found = json.loads(run_process([sys.executable, "-c", code]).printed)
+    return {name: Entry(**entry) for name, entry in found.items()}
+
+
 def trades() -> dict[str, Entry]:
     """An archive of trades to bars, on one core, in a process with one thread."""
     code = "import json; from tests.benchmarks.trades import trades as f; print(json.dumps(f()))"
@@ -55,6 +65,7 @@ GROUPS = {
     "simulation": simulation,
     "guard": guard,
     "features": features,
+    "live_signals": live_signals,
     "trades": trades,
     "study": study,
     "help": help_seconds,

@@ -129,9 +129,23 @@ def test_many_features_far_out_together_are_out_of_distribution() -> None:
 def test_a_row_of_nothing_is_missing_not_far_away() -> None:
     found, reason = last(gate(), np.full((1, 6), np.nan))
     assert (found.missing, found.outside) == (1.0, 0.0)
-    assert reason == (
-        "missing feature: return, volatility, macro and 1 more of 6 unknown, usually known"
-    )
+    assert reason == "missing feature: none is known"
+
+
+def test_features_that_are_usually_known_are_missed_by_name() -> None:
+    row = np.array([np.nan, np.nan, np.nan, np.nan, np.nan, 2.0])
+    found, reason = last(gate(), row[None, :])
+    assert found.missing == 0.75
+    assert reason == "missing feature: return, volatility, macro unknown, usually known"
+
+
+def test_features_that_never_move_are_never_far_away() -> None:
+    still = np.full((400, 1), 2.0)
+    drift = Drift(reference(still, LIMITS), ["constant"], LIMITS)
+    found, reason = last(drift, still)
+    assert np.isnan(found.distance)
+    assert reason == ""
+    assert "outside the training range" in last(drift, still[:1] + 1.0)[1]
 
 
 def test_what_was_seldom_or_never_known_may_be_missing() -> None:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ def _calling(_typing: Any, address: Any, state: Any, x: Any, out: Any) -> Any:
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         convention = context.call_conv
-        pointer = ir.PointerType(convention.get_function_type(_types.none, taken))
+        pointer = convention.get_function_type(_types.none, taken).as_pointer()
         code = builder.inttoptr(args[0], pointer)
         status, _ = convention.call_function(builder, code, _types.none, taken, args[1:])
         with _cgutils.if_unlikely(builder, status.is_error):

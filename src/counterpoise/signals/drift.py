@@ -266,7 +266,8 @@ def reference(X: Floats, limits: DriftLimits | None = None) -> dict[str, Floats]
     drift = Drift(found, [str(f) for f in range(count)], limits)
     index = np.empty((len(X), count))
     far = drift.scan(X, index)[:, Measures._fields.index("distance")]
-    found["distance"] = np.array([np.quantile(far[np.isfinite(far)], 0.999)])
+    far = far[np.isfinite(far)]  # of features that never move there is none
+    found["distance"] = np.array([np.quantile(far, 0.999) if len(far) else _FARTHEST])
     worst = np.nan_to_num(index[window - 1 :]).max(axis=0)
     found["index_limit"] = np.maximum(_LEAST_INDEX, (1.0 + limits.widen) * worst)
     return found
@@ -349,6 +350,8 @@ class Drift:
         ``held`` says that an alarm is on, which a tick must then be well clear of.
         """
         limits, ease = self.limits, self.limits.release if held else 1.0
+        if np.isnan(row).all():
+            return "missing feature: none is known"
         if found.missing > ease * limits.missing_share:
             unknown = np.isnan(row) & (self._reference.usual > 0.0)
             return f"missing feature: {self._named(unknown)} unknown, usually known"
@@ -357,7 +360,7 @@ class Drift:
             beyond = (self._reference.used > 0.0) & ((row < low) | (row > high))
             return f"out of distribution: {self._named(beyond)} outside the training range"
         farthest = ease * self._distance
-        if not found.distance <= farthest:
+        if found.distance > farthest:
             return (
                 f"out of distribution: {found.distance:.2f} robust deviations from the training "
                 f"on average, limit {farthest:.2f}"
