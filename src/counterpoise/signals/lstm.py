@@ -90,6 +90,7 @@ class Weights(eqx.Module):
     bias: jax.Array
     out: jax.Array
     out_bias: jax.Array
+    skip: jax.Array
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class Network:
     bias : float32 (4H,)
     out : float32 (H, K)
     out_bias : float32 (K,)
+    skip : float32 (F + 1, K)
+        From the newest hour straight to the heads: what is linear need not pass the cells.
     mean, scale : float32 (F,)
         Of the inputs over the rows learned from.
     center, spread : float32 (K,)
@@ -122,6 +125,7 @@ class Network:
     bias: Singles
     out: Singles
     out_bias: Singles
+    skip: Singles
     mean: Singles
     scale: Singles
     center: Singles
@@ -161,7 +165,7 @@ class Network:
 
 
 _ARRAYS = (
-    *("inputs", "recurrent", "bias", "out", "out_bias"),
+    *("inputs", "recurrent", "bias", "out", "out_bias", "skip"),
     *("mean", "scale", "center", "spread"),
 )
 
@@ -259,7 +263,7 @@ def _loss(
 ) -> jax.Array:
     """Sum over heads of their mean losses; x (L, B, F), y (B, K) with NaN where unknown."""
     h = last_hidden(x, weights.inputs, weights.recurrent, weights.bias)
-    said = h @ weights.out + weights.out_bias
+    said = h @ weights.out + x[-1] @ weights.skip + weights.out_bias
     known = jnp.isfinite(y)
     y = jnp.where(known, y, 0.0)
     error = y - said
@@ -364,6 +368,7 @@ def _initial(key: jax.Array, features: int, heads: int, hidden: int) -> Weights:
         bias,
         uniform(third, (hidden, heads)),
         jnp.zeros(heads),
+        jnp.zeros((features, heads)),
     )
 
 
@@ -516,7 +521,7 @@ def train(
             break
     arrays = {
         name: np.asarray(getattr(state.best, name))
-        for name in ("inputs", "recurrent", "bias", "out", "out_bias")
+        for name in ("inputs", "recurrent", "bias", "out", "out_bias", "skip")
     }
     return [
         Network(

@@ -64,7 +64,7 @@ def _tanh(x: Any) -> Any:
 def project(
     row: Singles, mean: Singles, scale: Singles, inputs: Singles, bias: Singles, out: Singles
 ) -> None:
-    """Scale one hour and project it onto the gates of one network; ``out`` is (4H,)."""
+    """Scale one hour and project it; ``out`` is as wide as ``inputs`` and ``bias``."""
     count, width = row.shape[0], out.shape[0]
     for k in range(width):
         out[k] = bias[k]
@@ -89,7 +89,6 @@ def recur(
     stride: int,
     recurrent: Singles,
     out: Singles,
-    out_bias: Singles,
     gates: Singles,
     h: Singles,
     c: Singles,
@@ -99,8 +98,8 @@ def recur(
 
     Parameters
     ----------
-    projected : float32 (R, 4H)
-        A ring, R >= (length - 1) * stride + 1.
+    projected : float32 (R, 4H + K)
+        A ring, R >= (length - 1) * stride + 1: what each hour says to the gates, and to the heads.
     newest : int
         Place of the hour of the forecast.
     gates, h, c : float32 (4H,), (H,), (H,)
@@ -131,7 +130,7 @@ def recur(
         for j in range(size):
             h[j] = gates[3 * size + j] * _tanh(c[j])
     for m in range(said.shape[0]):
-        said[m] = out_bias[m]
+        said[m] = projected[newest, 4 * size + m]
     for j in range(size):
         for m in range(said.shape[0]):
             said[m] += h[j] * out[j, m]
@@ -148,7 +147,6 @@ def tick(
     recurrent: Singles,
     bias: Singles,
     out: Singles,
-    out_bias: Singles,
     length: int,
     stride: int,
     gates: Singles,
@@ -160,7 +158,7 @@ def tick(
     for n in range(ring.shape[0]):
         project(row, mean[n], scale[n], inputs[n], bias[n], ring[n, position])
         recur(
-            ring[n], position, length, stride, recurrent[n], out[n], out_bias[n], gates, h, c,
+            ring[n], position, length, stride, recurrent[n], out[n], gates, h, c,
             said[n],
         )  # fmt: skip
 
@@ -177,7 +175,6 @@ def scan(
     recurrent: Singles,
     bias: Singles,
     out: Singles,
-    out_bias: Singles,
     length: int,
     stride: int,
     gates: Singles,
@@ -192,7 +189,7 @@ def scan(
                 project(rows[t], mean[n], scale[n], inputs[n], bias[n], ring[n, position])
         else:
             tick(
-                rows[t], position, ring, mean, scale, inputs, recurrent, bias, out, out_bias,
+                rows[t], position, ring, mean, scale, inputs, recurrent, bias, out,
                 length, stride, gates, h, c, said[t - skip],
             )  # fmt: skip
         position = (position + 1) % ring.shape[1]
@@ -226,15 +223,18 @@ class LiveEnsemble:
             arrays: list[Singles] = [getattr(one, name) for one in networks]
             return np.ascontiguousarray(np.stack(arrays))
 
-        self._weights = tuple(
-            stacked(name)
-            for name in ("mean", "scale", "inputs", "recurrent", "bias", "out", "out_bias")
+        # Gates and heads read the hour in one product: (F + 1, 4H + K).
+        wide = np.concatenate([stacked("inputs"), stacked("skip")], axis=2)
+        shift = np.concatenate([stacked("bias"), stacked("out_bias")], axis=1)
+        self._weights = (
+            *(stacked("mean"), stacked("scale"), np.ascontiguousarray(wide)),
+            *(stacked("recurrent"), np.ascontiguousarray(shift), stacked("out")),
         )
         self._center, self._spread = stacked("center"), stacked("spread")
         hidden = first.recurrent.shape[0]
         window = (self._length - 1) * self._stride + 1
         # Before history every input is unknown.
-        unknown = np.stack([one.inputs[-1] + one.bias for one in networks])
+        unknown = wide[:, -1] + shift
         self._ring = np.ascontiguousarray(np.repeat(unknown[:, None, :], window, axis=1))
         self._position = 0
         self._room = (
