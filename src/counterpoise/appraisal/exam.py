@@ -19,6 +19,8 @@ SCORE_NAMES: dict[Kind, str] = {
     "value": "R²",
     "quantile": "pinball skill",
 }
+#: Scores of what knows nothing: a coin, and a constant known afterwards.
+NO_SKILL: dict[Kind, float] = {"probability": 0.5, "value": 0.0, "quantile": 0.0}
 
 
 @dataclass(frozen=True)
