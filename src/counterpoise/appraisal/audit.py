@@ -34,6 +34,16 @@ LUCK = ": no skill that luck has not"
 MADE_UP = ": a made-up market need not hold any skill to find"
 #: Standard deviations above no skill that shuffled outcomes may score.
 SHUFFLED_LIMIT = 4.0
+#: Checks that fit the model, in their order.
+OF_FITS = (
+    "memory between fits",
+    "look-ahead in forecasting",
+    "look-ahead in training",
+    "warm-up",
+    "credible",
+    "placebo",
+    "shuffled labels",
+)
 #: Refits around which time is stopped, and rows of three refits where forecasts are made again.
 TRAININGS, FORECASTS = 3, 20
 #: Times that shuffled outcomes are learned from, over how many refits each.
@@ -250,9 +260,10 @@ def audit_model(
     """
     splits = refits(exam, embargo_h=embargo_h, min_train_days=min_train_days)
     apart_h = refuse_short_purge(exam, splits)
-    walk = Walk(model, splits, seed)
+    # A training with one kind of outcome is named; no model is asked to learn from it.
+    walk = Walk(model, tuple(one for one in splits if not _one_sided(exam, one)), seed)
     rng = np.random.default_rng(seed)
-    done, of = 0, len(splits) + 5 + SHUFFLES
+    done, of = 0, len(walk.splits) + 5 + SHUFFLES
     subject = f"{model.name} {exam.name}"
 
     def told() -> None:
@@ -262,29 +273,29 @@ def audit_model(
             progress(subject, done, of)
 
     checks = [*_outcomes(subject, exam, splits, apart_h), _inputs(subject, exam, splits)]
-    if checks[1].verdict == "FAIL" and all(_one_sided(exam, split) for split in splits):
+    if not walk.splits:
         reason = "no training has two kinds of outcome"
-        return Audit((*checks, not_evaluated(subject, "look-ahead in forecasting", reason)))
+        return Audit((*checks, *(not_evaluated(subject, name, reason) for name in OF_FITS)))
+    checks.append(memory(subject, walk, exam))
+    told()
     checks.append(forecast_look_ahead(subject, walk, exam, FORECASTS, seed))
     told()
     stops = [
         int(rng.integers(split.predict.start, split.predict.stop))
-        for split in _spread(splits, TRAININGS)
+        for split in _spread(walk.splits, TRAININGS)
     ]
     checks.append(pipeline_look_ahead(subject, walk, exam, stops, seed))
-    told()
-    checks.append(memory(subject, walk, exam))
     told()
     checks.append(beginning(subject, walk, exam, BEGINNINGS_H, MOVES))
     told()
     forecasts = np.full(len(exam.y), np.nan)
-    for split in splits:
+    for split in walk.splits:
         rows = split.predict
         forecasts[rows] = replace(walk, splits=(split,))(exam.X, exam.y)[rows]
         told()
     checks += _skill(subject, exam, shifted(exam, forecasts, seed=seed), edge)
     told()
-    some = replace(walk, splits=_spread(splits, SHUFFLED_REFITS))
+    some = replace(walk, splits=_spread(walk.splits, SHUFFLED_REFITS))
     standing = shuffled(exam, some, count=SHUFFLES, seed=seed, told=told)
     checks.append(shuffle_check(subject, exam, standing))
     return Audit(tuple(checks))

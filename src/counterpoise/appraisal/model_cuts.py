@@ -181,7 +181,9 @@ def _forecasts_of(
 def memory(subject: str, walk: Walk, exam: Exam) -> Check:
     """Whether a model keeps something between fits: what it learned later must not show earlier.
 
-    Fits the first refit, forecasts, learns from the whole history, and does the first once more.
+    Fits the first refit, forecasts, learns from the whole history with other outcomes than the
+    true ones, and does the first once more. What it kept from fits before this check it would show
+    from the start; the other outcomes tell all the same.
 
     Returns
     -------
@@ -192,7 +194,7 @@ def memory(subject: str, walk: Walk, exam: Exam) -> Check:
     rows = split.predict
     first = walk.model.fit(*learned_from(exam.X, exam.y, split), walk.seed)
     base = first.predict(exam.X[: rows.stop], rows)
-    walk.model.fit(exam.X, exam.y, walk.seed + 1)
+    walk.model.fit(exam.X, _other_outcomes(exam, exam.y), walk.seed + 1)
     again = walk.model.fit(*learned_from(exam.X, exam.y, split), walk.seed)
     found = {
         "asked again": first.predict(exam.X[: rows.stop], rows),
