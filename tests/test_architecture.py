@@ -17,6 +17,7 @@ STREET = (
     "simulation",
     "study",
     "stress",
+    "appraisal",
     "cli",
 )
 SOURCE = Path(__file__).parents[1] / "src" / "counterpoise"

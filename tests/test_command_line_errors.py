@@ -27,6 +27,7 @@ READERS = (
     ("exposure",),
     ("features",),
     ("events",),
+    ("signals", "audit"),
     ("study", "--out", "never"),
 )
 

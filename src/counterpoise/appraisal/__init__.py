@@ -1,0 +1,1 @@
+"""Are the forecasts any good, and is there a leak: audits, placebos, combinatorial validation."""
