@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -58,6 +59,7 @@ class Task:
 _Stream = Callable[[Sequence[Task]], Iterator[tuple[str, bytes]]]
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in DECIDING}
 
