@@ -7,10 +7,13 @@ calculate, and in which order their results mean something, is the caller's busi
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -28,6 +31,8 @@ Arrays = tuple[NDArray[Any], ...]
 
 #: Times in a row that workers may be lost without a single new result before a run gives up.
 MOST_LOSSES = 3
+#: Seconds between looks at whether the run a process works for is still there.
+_WATCH_S = 1.0
 #: Distributions whose version decides the last bit of a result.
 DECIDING = ("counterpoise", "lightgbm", "numpy", "scipy")
 
@@ -58,6 +63,7 @@ class Task:
 _Stream = Callable[[Sequence[Task]], Iterator[tuple[str, bytes]]]
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in DECIDING}
 
@@ -73,6 +79,26 @@ def _work(versions: dict[str, str], shared: Arrays, task: Task) -> tuple[str, by
     for view in views:
         view.flags.writeable = False
     return task.key, seal(task.key, task.function(*views, *task.arguments))
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    os._exit(1)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone: a killed one could not say so."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _work_in_process(
+    parent: int, versions: dict[str, str], shared: Arrays, task: Task
+) -> tuple[str, bytes]:
+    """Do one task in a process of joblib, which does not outlive the run."""
+    _end_with(parent)
+    return _work(versions, shared, task)
 
 
 def _work_on_ray(versions: dict[str, str], shared: Any, task: Task) -> tuple[str, bytes]:
@@ -122,7 +148,7 @@ def _processes(workers: int, shared: Arrays) -> Iterator[_Stream]:
     except ImportError as missing:
         raise needs("local", missing) from None
     try:
-        yield _by_joblib("loky", workers, _work, shared)
+        yield _by_joblib("loky", workers, partial(_work_in_process, os.getpid()), shared)
     finally:
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
