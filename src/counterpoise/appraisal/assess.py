@@ -174,9 +174,22 @@ def assess(
     def tell(what: str) -> cluster.Progress | None:
         return None if progress is None else lambda done, of: progress(what, done, of)
 
+    given = {}
+    if asked.network:
+        from counterpoise.signals import network
+
+        given = network.walk(
+            programme,
+            wanted,
+            backend=asked.backend,
+            folder=asked.results,
+            address=asked.address,
+            progress=tell("network"),
+        )
     walked = run(
         programme,
         wanted,
+        given=given,
         backend=asked.backend,
         folder=asked.results,
         workers=asked.workers,

@@ -53,6 +53,22 @@ RUNNING_TREES = (
     *("basis", "basis_mean_8h", "basis_mean_24h", "basis_mean_72h", "return_4h", "log_rv_24h"),
 )
 
+#: What the network reads at each of its steps.
+NETWORK = tuple(
+    dict.fromkeys(
+        (
+            *RANGE_HAR,
+            *FUNDING_LINEAR,
+            *("predicted_funding_robust", "premium_robust"),
+            *("return_1h", "return_4h", "return_24h", "return_2h", "return_8h"),
+            *POSITIONS,
+            *("mean_gap_4h", "mean_gap_12h", "mean_gap_24h", "mean_gap_48h"),
+            *("downside_share_24h", "volume_surprise", "log_rv_24h", "log_rv_168h"),
+            *("vix_change", "gas_over_target"),
+        )
+    )
+)
+
 #: Columns of the matrix every model is given: the whole catalog, so that a user's model sees all.
 NAMES: tuple[str, ...] = tuple(FEATURES)
 

@@ -268,7 +268,7 @@ class LiveEnsemble:
             self._said,
         )
         self._position = (self._position + 1) % self._ring.shape[1]
-        return self._outcomes(self._said[None])[0]
+        return np.asarray(self._outcomes(self._said[None])[0])
 
     def rows(self, X: Floats, skip: int) -> Floats:
         """Take many hours at once; forecasts of those from ``skip`` on, (N - skip, K)."""

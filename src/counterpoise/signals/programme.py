@@ -214,11 +214,23 @@ def _bounds(
             multiple=0.0,
         )
         return Interval(np.full(len(best), np.nan), upper), outcome
-    scale = trailing_error(best, outcome, horizon_h)
-    return (
-        conformal.interval(best, scale, outcome, delay=horizon_h, level=LEVEL, rate=target.rate),
-        outcome,
-    )
+    lower, upper = np.full(len(best), np.nan), np.full(len(best), np.nan)
+    for phase in _phases(programme, target):
+        center = np.where(phase, best, np.nan)
+        scale = trailing_error(center, outcome, horizon_h)
+        found = conformal.interval(
+            center, scale, outcome, delay=horizon_h, level=LEVEL, rate=target.rate
+        )
+        lower[phase], upper[phase] = found.lower[phase], found.upper[phase]
+    return Interval(lower, upper), outcome
+
+
+def _phases(programme: Programme, target: Target) -> list[NDArray[np.bool_]]:
+    """Ticks that share an interval: all, or for a running settlement those equally far from it."""
+    if target.key != "funding.next":
+        return [np.ones(len(programme.X), dtype=bool)]
+    elapsed = np.round(programme.features["funding_elapsed"], 6)
+    return [elapsed == value for value in np.unique(elapsed[np.isfinite(elapsed)])]
 
 
 def finish(

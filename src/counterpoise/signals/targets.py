@@ -65,7 +65,7 @@ class Target:
         The candidate every other has to beat.
     candidates : tuple of Candidate
     blended : tuple of str
-        Candidates that enter the blend.
+        Candidates that enter the blend where they are there; ``lstm`` is given from ``network``.
     rate : float
         Step of the conformal bound after an outcome, in scales.
     """
@@ -120,7 +120,7 @@ def _direction(hours: int, folder: Path | None) -> Target:
             Candidate("reversal", (Part(Linear("reversal", inputs.REVERSAL, "logistic"), own),)),
             Candidate("trees", trees),
         ),
-        ("reversal", "trees"),
+        ("reversal", "trees", "lstm"),
         0.02,
     )
 
@@ -151,7 +151,7 @@ def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path
             alone(Trees("trees", inputs.VOLATILITY, recipe, offset=week, folder=folder)),
             alone(Trees("trees_on_har", inputs.VOLATILITY, recipe, line=ranges, folder=folder)),
         ),
-        ("range_har", "trees", "trees_on_har"),
+        ("range_har", "trees", "trees_on_har", "lstm"),
         rate,
     )
 
@@ -178,7 +178,7 @@ def _funding(hours: int, horizon: str, venue: int, folder: Path | None) -> Targe
             alone(Linear("premia", inputs.FUNDING_LINEAR, "absolute")),
             alone(Trees("trees", inputs.FUNDING_TREES, _FUNDING, folder=folder)),
         ),
-        ("premia", "trees"),
+        ("premia", "trees", "lstm"),
         0.3,
     )
 
@@ -206,7 +206,7 @@ def _next_funding(venue: int, folder: Path | None) -> Target:
             alone(Trees("trees", inputs.RUNNING_TREES, _RUNNING, folder=folder)),
         ),
         ("running",),
-        0.05,
+        0.3,
     )
 
 
@@ -235,7 +235,7 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
             alone(OnLog(scaled, SMALLEST_RISE)),
             alone(OnLog(trees, SMALLEST_RISE)),
         ),
-        ("range_har", "trees"),
+        ("range_har", "trees", "lstm"),
         0.01,
     )
 
