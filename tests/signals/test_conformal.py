@@ -1,5 +1,7 @@
 """Adaptive bounds: steps by hand, live as history, coverage held against any world."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,7 +61,7 @@ def test_tick_by_tick_and_in_pieces_is_history_to_the_last_bit(
     for edges in (list(range(size + 1)), sorted({0, size, *(min(c, size) for c in cuts)})):
         state = fresh(**told)  # type: ignore[arg-type]
         pieces = np.empty(size)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             track(
                 state, center[start:stop], scale[start:stop], known[start:stop], pieces[start:stop]
             )
