@@ -121,7 +121,7 @@ def _direction(hours: int, folder: Path | None) -> Target:
             Candidate("reversal", (Part(Linear("reversal", inputs.REVERSAL, "logistic"), own),)),
             Candidate("trees", trees),
         ),
-        ("reversal", "trees", "lstm"),
+        ("reversal", "trees"),
         0.02,
     )
 
@@ -152,7 +152,7 @@ def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path
             alone(Trees("trees", inputs.VOLATILITY, recipe, offset=week, folder=folder)),
             alone(Trees("trees_on_har", inputs.VOLATILITY, recipe, line=ranges, folder=folder)),
         ),
-        ("range_har", "trees", "trees_on_har", "lstm"),
+        ("range_har", "trees", "trees_on_har"),
         rate,
     )
 
@@ -236,7 +236,7 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
             alone(OnLog(scaled, SMALLEST_RISE)),
             alone(OnLog(trees, SMALLEST_RISE)),
         ),
-        ("range_har", "trees", "lstm"),
+        ("range_har", "trees"),
         0.01,
     )
 
