@@ -66,7 +66,7 @@ def test_the_embedded_market_is_audited_where_there_is_no_lake(
     assert "Verdict: PASS" in result.stdout
     for name in FEATURES:
         assert f"\n {name} " in result.stdout
-    assert "trees direction.4h" in result.stdout
+    assert "trees_4h direction.4h" in result.stdout
     assert "Not evaluated: hours_to_upgrade, " in result.stdout
     assert contents(tmp_path) == {}
 

@@ -28,7 +28,10 @@ def config(generated: Any, tmp_path: Path) -> Path:
 
 def tune(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.tune_driver", "--config", str(config), *words],
+        [
+            *(sys.executable, "-W", "error", "-c", "from counterpoise.cli import main; main()"),
+            *("signals", "tune", "--config", str(config), *words),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

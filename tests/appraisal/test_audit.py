@@ -10,15 +10,13 @@ from sklearn.metrics import d2_pinball_score, r2_score, roc_auc_score
 
 from counterpoise.appraisal.audit import OF_FITS, audit_model, audit_pipeline
 from counterpoise.appraisal.checks import Audit, Check, joined, not_evaluated
-from counterpoise.appraisal.exam import Exam, score
+from counterpoise.appraisal.exam import Exam, exam_of, score
 from counterpoise.appraisal.model_cuts import ROUNDING, first_change
 from counterpoise.appraisal.placebo import shifted, shuffled
-from counterpoise.appraisal.shipped import trees
 from counterpoise.appraisal.walk import Walk, learned_from, refits, refuse_short_purge
 from counterpoise.errors import FixConfig, NotEnoughData
-from counterpoise.features.engine import compute
-from counterpoise.signals import boosting, labels
 from counterpoise.signals.own_model import load_model
+from counterpoise.signals.targets import find, trees_of
 from counterpoise.signals.walkforward import Split, month_starts
 from tests.appraisal import models
 from tests.appraisal.models import Honest, exam
@@ -80,11 +78,9 @@ def test_the_documented_example_passes_the_walk_forward_and_the_audit() -> None:
 
 def test_the_shipped_trees_leak_nothing_and_find_nothing_where_nothing_is() -> None:
     timeline = random_timeline(24 * 220, seed=12, gap_share=0.002)
-    names = boosting.INPUTS
-    up = labels.direction(timeline)
-    X = compute(timeline, names).values
-    about = Exam("made up", names, X, up.values, timeline.ts_ms, 4, "probability")
-    checks = audited(trees("probability"), about, edge=False)
+    target = find("direction.4h")
+    about = replace(exam_of(target, timeline), name="made up")
+    checks = audited(trees_of(target).model, about, edge=False)
     assert failed(checks) == set()
     assert all(checks[name].verdict == "PASS" for name in LEAKS)
     assert checks["placebo"].verdict == "NOT EVALUATED"

@@ -17,7 +17,7 @@ from counterpoise.signals import inputs
 from counterpoise.signals.boosted import Trees
 from counterpoise.signals.programme import Programme, run
 from counterpoise.signals.stack import Loss
-from counterpoise.signals.targets import Candidate, Part, Target, targets
+from counterpoise.signals.targets import Candidate, Part, Target, targets, trees_of
 from counterpoise.study.inference import holm
 
 Floats = NDArray[np.float64]
@@ -71,13 +71,6 @@ def _loss(kind: Loss, forecast: Floats, outcome: Floats) -> Floats:
     return np.abs(outcome - forecast) if kind == "median" else (outcome - forecast) ** 2
 
 
-def _trees(target: Target) -> Part:
-    """The trees of a target that learn its own outcome."""
-    parts = next(c for c in target.candidates if c.name == "trees").parts
-    own = f"trees_{target.horizon}"
-    return next((part for part in parts if part.model.name == own), parts[0])
-
-
 def _members(group: str, programme: Programme) -> tuple[str, ...]:
     known = np.isfinite(programme.X).mean(axis=0)
     return tuple(
@@ -114,7 +107,7 @@ def ablate(
     stripped: dict[str, Target] = {}
     absent: list[Ablation] = []
     for key in asked:
-        target, part = everyone[key], _trees(everyone[key])
+        target, part = everyone[key], trees_of(everyone[key])
         if not isinstance(part.model, Trees):
             raise TypeError(f"{key}: its trees are no Trees")
         variants = [Candidate("all", (part,))]

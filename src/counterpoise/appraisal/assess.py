@@ -16,13 +16,13 @@ from counterpoise.appraisal.ablation import ASKED, ablate
 from counterpoise.appraisal.contributions import looked_at
 from counterpoise.appraisal.report import report
 from counterpoise.config import Settings
-from counterpoise.errors import FixConfig, NotEnoughData
+from counterpoise.errors import NotEnoughData
 from counterpoise.features.catalog import UNAVAILABLE
 from counterpoise.market.timeline import Timeline
-from counterpoise.signals import inputs
+from counterpoise.signals import inputs, trial_file
 from counterpoise.signals.model import Model
 from counterpoise.signals.programme import Programme, Walked, run
-from counterpoise.signals.targets import Candidate, Part, Target, targets
+from counterpoise.signals.targets import Candidate, Part, Target, find, targets
 from counterpoise.study.trials import trials_before
 from counterpoise.units import DAY_MS, stamp, to_ms
 
@@ -65,11 +65,9 @@ def chosen(keys: Sequence[str], models: Path | None) -> dict[str, Target]:
     FixConfig
         A key that is no target.
     """
-    everyone = targets(models)
     for key in keys:
-        if key not in everyone:
-            raise FixConfig("--target", key, f"one of {', '.join(everyone)}", "name one of these")
-    return {key: target for key, target in everyone.items() if not keys or key in keys}
+        find(key)
+    return {key: one for key, one in targets(models).items() if not keys or key in keys}
 
 
 def with_own(found: Mapping[str, Target], own: Mapping[str, Model]) -> dict[str, Target]:
@@ -122,6 +120,11 @@ def _filled(best: NDArray[np.float64]) -> NDArray[np.float64]:
     """A forecast that has begun counts as begun, gaps and all."""
     begun = np.maximum.accumulate(np.isfinite(best))
     return np.where(begun, 0.0, np.nan)
+
+
+def _searched(models: Path | None) -> int:
+    """Configurations a machine search tried on this lake."""
+    return 0 if models is None else trial_file.count(models / trial_file.FILE)
 
 
 def _absent(programme: Programme) -> list[str]:
@@ -208,7 +211,7 @@ def assess(
         "end": stamp(end),
         "holdout": stamp(holdout),
         "synthetic": timeline.synthetic,
-        "trials": trials_before(),
+        "trials": trials_before() + _searched(asked.models),
         "not_evaluated": _absent(programme),
         "contributions": [asdict(one) for one in looked if one is not None],
     }

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.features.engine import compute
+from counterpoise.market.timeline import Timeline
+from counterpoise.signals import inputs
 from counterpoise.signals.confidence import auc
 from counterpoise.signals.model import Kind
+from counterpoise.signals.targets import Target, kind_of
 
 Floats = NDArray[np.float64]
 
@@ -103,3 +107,19 @@ def score(kind: Kind, forecasts: Floats, outcomes: Floats, level: float = 0.5) -
     constant = np.full(len(outcomes), np.quantile(outcomes, level))
     plain = pinball(constant, outcomes, level)
     return 1.0 - pinball(forecasts, outcomes, level) / plain if plain > 0 else float("nan")
+
+
+def exam_of(target: Target, timeline: Timeline) -> Exam:
+    """A target of the programme, with every feature of the catalog to forecast it from."""
+    label = target.outcome(timeline)
+    matrix = compute(timeline, inputs.NAMES)
+    return Exam(
+        target.key,
+        matrix.names,
+        np.ascontiguousarray(matrix.values),
+        label.values,
+        timeline.ts_ms,
+        label.horizon_h,
+        kind_of(target),
+        target.quantile,
+    )

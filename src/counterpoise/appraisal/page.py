@@ -5,10 +5,13 @@ type. Every number comes from ``report``; nothing is computed here.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import plotly.graph_objects as go
 
+from counterpoise.errors import FixConfig
 from counterpoise.study import page
 
 Json = Mapping[str, Any]
@@ -238,6 +241,26 @@ def _contributions(told: Sequence[Json]) -> str:
         ),
         f'<div class="grid">{"".join(figures)}</div>',
     )
+
+
+def write_page(out: Path, text: str) -> None:
+    """Write a page, whole or not at all; an earlier file of that name is replaced.
+
+    Raises
+    ------
+    FixConfig
+        It cannot be written.
+    """
+    partial = out.with_name(f".{out.name}.{uuid4().hex}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(out)
+    except OSError as error:
+        told = f"a file that can be written ({error.strerror or error})"
+        raise FixConfig("--page", str(out), told, "name another") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def signals_page(report: Json) -> str:

@@ -23,8 +23,10 @@ from counterpoise.cli import (
     fetch,
     quality,
     signals,
+    signals_report,
     stress,
     study,
+    tune,
     update,
 )
 from counterpoise.cli.app import app
@@ -40,6 +42,8 @@ ROOMS = (
     features,
     events,
     signals,
+    signals_report,
+    tune,
     study,
     stress,
     explain,

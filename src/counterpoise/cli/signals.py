@@ -3,7 +3,7 @@
 import math
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,10 @@ from counterpoise.cli.study import DEMO_DAYS, DEMO_SEED
 
 if TYPE_CHECKING:
     from counterpoise.appraisal.checks import Audit, Check
-    from counterpoise.appraisal.exam import Exam
     from counterpoise.appraisal.feature_audit import FeatureSet
     from counterpoise.config import Settings
     from counterpoise.market.lake import Lake
     from counterpoise.market.timeline import Timeline
-    from counterpoise.signals.labels import Label
-    from counterpoise.signals.model import Kind
 
 commands = typer.Typer(
     help="Forecasts: are they any good, and is there a leak.", no_args_is_help=True
@@ -52,7 +49,7 @@ def signals() -> None:
 
 
 @dataclass(frozen=True)
-class _Market:
+class Market:
     """What is audited on, and what was said of it."""
 
     lake: "Lake"
@@ -61,55 +58,25 @@ class _Market:
 
 
 @contextmanager
-def _market(settings: "Settings", *, given: bool) -> Iterator[_Market]:
+def market_of(settings: "Settings", *, given: bool) -> Iterator[Market]:
     """The lake of the settings; the embedded market where there is none and none was named."""
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake
 
     lake = Lake(settings.lake)
     if given or lake.path.exists():
-        yield _Market(lake, build_timeline(lake, settings.venue.names, settings.venue.symbol), "")
+        yield Market(lake, build_timeline(lake, settings.venue.names, settings.venue.symbol), "")
         return
     from counterpoise.market.synthetic import generate
 
     with tempfile.TemporaryDirectory(prefix="counterpoise-market-") as folder:
         lake = Lake(folder)
         lake.write(generate(DEMO_SEED, days=DEMO_DAYS), synthetic=True)
-        yield _Market(lake, build_timeline(lake), _EMBEDDED)
-
-
-def _exam(name: str, timeline: "Timeline") -> "Exam":
-    """Target with the features the shipped models see.
-
-    Raises
-    ------
-    FixConfig
-        A target there is none of.
-    """
-    from counterpoise.appraisal.exam import Exam
-    from counterpoise.features.engine import compute
-    from counterpoise.signals import boosting
-
-    outcome, kind = _target(name)
-    label = outcome(timeline)
-    matrix = compute(timeline, boosting.INPUTS)
-    return Exam(
-        name, matrix.names, matrix.values, label.values, timeline.ts_ms, label.horizon_h, kind
-    )
-
-
-def _target(name: str) -> "tuple[Callable[[Timeline], Label], Kind]":
-    from counterpoise.registry import Registry
-    from counterpoise.signals import labels
-
-    targets: Registry[tuple[Callable[[Timeline], Label], Kind]] = Registry("target")
-    targets.add("direction.4h", (labels.direction, "probability"))
-    targets.add("volatility.24h", (labels.log_variance, "value"))
-    return targets[name]
+        yield Market(lake, build_timeline(lake), _EMBEDDED)
 
 
 def _audit_features(
-    names: Sequence[str], market: _Market, settings: "Settings", progress: Progress
+    names: Sequence[str], market: Market, settings: "Settings", progress: Progress
 ) -> "list[Audit]":
     """Audit of catalogued features together, and of each file of the user's own."""
     from counterpoise.appraisal.feature_audit import audit_features, catalogued
@@ -153,7 +120,7 @@ def audit(
         ),
     ] = None,
     target: Annotated[
-        str, typer.Option(help="What the model forecasts: direction.4h or volatility.24h.")
+        str, typer.Option(help="What the model forecasts: direction.4h, volatility.24h, ...")
     ] = "direction.4h",
     lake: LakeOption = None,
     config: Config = None,
@@ -165,24 +132,25 @@ def audit(
     """
     from counterpoise.appraisal.audit import audit_model
     from counterpoise.appraisal.checks import joined
-    from counterpoise.appraisal.shipped import trees
+    from counterpoise.appraisal.exam import exam_of
     from counterpoise.config import load_settings
     from counterpoise.signals.own_model import load_model
+    from counterpoise.signals.targets import find, kind_of, trees_of
 
     settings = load_settings(config, {} if lake is None else {"lake": lake})
     # What is wrong with the command line is told before the work.
-    _, kind = _target(target)
-    own = None if model is None else load_model(model, kind)
+    asked = find(target)
+    own = None if model is None else load_model(model, kind_of(asked))
     given = "lake" in settings.model_fields_set
-    with _market(settings, given=given) as market, progress_bar(quiet=json) as progress:
+    with market_of(settings, given=given) as market, progress_bar(quiet=json) as progress:
         audits = []
         if feature or own is None:
             audits += _audit_features(feature or (), market, settings, progress)
         if own is not None or not feature:
             audits.append(
                 audit_model(
-                    own or trees(kind),
-                    _exam(target, market.timeline),
+                    own or trees_of(asked).model,
+                    exam_of(asked, market.timeline),
                     embargo_h=settings.signals.embargo_h,
                     min_train_days=settings.signals.min_train_days,
                     seed=settings.signals.seed,

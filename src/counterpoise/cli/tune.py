@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from counterpoise.cli.output import Config, Json, LakeOption, print_json, print_table, progress_bar
+from counterpoise.cli.signals import commands
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
@@ -66,6 +67,7 @@ def _print(search: "Search", until: datetime) -> None:
     )
 
 
+@commands.command()
 def tune(
     target: Annotated[
         str, typer.Option(help="What to forecast: direction.4h or volatility.24h.")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.errors import FixConfig
 from counterpoise.features.engine import column
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals import inputs, labels
@@ -19,7 +20,7 @@ from counterpoise.signals.boosted import OnLog, Trees
 from counterpoise.signals.boosting import Recipe
 from counterpoise.signals.labels import Label
 from counterpoise.signals.linear import Column, Linear, PastQuantile
-from counterpoise.signals.model import Model
+from counterpoise.signals.model import Kind, Model
 from counterpoise.signals.stack import Loss
 
 Floats = NDArray[np.float64]
@@ -120,7 +121,7 @@ def _direction(hours: int, folder: Path | None) -> Target:
             Candidate("reversal", (Part(Linear("reversal", inputs.REVERSAL, "logistic"), own),)),
             Candidate("trees", trees),
         ),
-        ("reversal", "trees", "lstm"),
+        ("reversal", "trees"),
         0.02,
     )
 
@@ -151,7 +152,7 @@ def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path
             alone(Trees("trees", inputs.VOLATILITY, recipe, offset=week, folder=folder)),
             alone(Trees("trees_on_har", inputs.VOLATILITY, recipe, line=ranges, folder=folder)),
         ),
-        ("range_har", "trees", "trees_on_har", "lstm"),
+        ("range_har", "trees", "trees_on_har"),
         rate,
     )
 
@@ -235,7 +236,7 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
             alone(OnLog(scaled, SMALLEST_RISE)),
             alone(OnLog(trees, SMALLEST_RISE)),
         ),
-        ("range_har", "trees", "lstm"),
+        ("range_har", "trees"),
         0.01,
     )
 
@@ -264,6 +265,33 @@ def targets(folder: Path | None = None, venue: int = 0) -> dict[str, Target]:
         _adverse_move(24, 0.99, "24h_99", folder),
     )
     return {target.key: target for target in found}
+
+
+def trees_of(target: Target) -> Part:
+    """The boosted trees of a target that learn its own outcome."""
+    parts = next(one for one in target.candidates if one.name == "trees").parts
+    own = f"trees_{target.horizon}"
+    return next((part for part in parts if part.model.name == own), parts[0])
+
+
+def kind_of(target: Target) -> Kind:
+    """What a model's forecasts of a target are held to."""
+    kinds: dict[Loss, Kind] = {"probability": "probability", "quantile": "quantile"}
+    return kinds.get(target.loss, "value")
+
+
+def find(key: str, folder: Path | None = None) -> Target:
+    """One target by its key.
+
+    Raises
+    ------
+    FixConfig
+        There is none of that key.
+    """
+    everyone = targets(folder)
+    if key not in everyone:
+        raise FixConfig("--target", key, f"one of {', '.join(everyone)}", "name one of these")
+    return everyone[key]
 
 
 def judged(target: Target, timeline: Timeline) -> NDArray[np.bool_]:

@@ -44,6 +44,13 @@ LEDGER: tuple[Trials, ...] = (
     Trials("dynamic leverage: three quantiles, two times of transfer", 6, "2025-06-30"),
     Trials("widths of the windows around events", 4, "2025-06-30"),
     Trials("a study under drawdown limit, lock, stop, funding and event rules", 1, "2025-06-30"),
+    Trials("programme: inputs, horizons and recipes of the direction", 50, "2023-12-31"),
+    Trials("programme: linear and boosted volatility over 4 h, 24 h and 7 d", 33, "2023-12-31"),
+    Trials("programme: funding of the next settlement, a day and a week", 74, "2023-12-31"),
+    Trials("programme: quantiles of the worst rise", 24, "2023-12-31"),
+    Trials("programme: rates of the adaptive bounds and maps of calibration", 84, "2023-12-31"),
+    Trials("programme: recipes of the network", 9, "2023-12-31"),
+    Trials("recipes proposed by the machine search", 14, "2023-12-31"),
 )
 
 
