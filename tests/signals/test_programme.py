@@ -333,22 +333,22 @@ def test_results_of_another_history_seed_or_model_are_not_taken_for_these(
 def test_a_forecast_made_elsewhere_enters_the_blend(
     programme: Programme, walked: dict[str, Walked]
 ) -> None:
-    key = "volatility.24h"
+    key = "funding.1d"
     before = walked[key]
-    knowing = before.outcome + 0.01
+    knowing = before.outcome + 1e-7
     knowing[: before.splits[0].predict.start] = np.nan
-    given = {key: {"lstm": knowing, "beside": before.candidates["har"] - 1.0}}
+    given = {key: {"lstm": knowing, "beside": before.candidates["no_change"] - 1.0}}
     one = run(programme, {key: EVERY[key]}, given=given, workers=1)[key]
     assert one.candidates["lstm"] is knowing
     members = [name for name in EVERY[key].blended if name in one.candidates]
-    assert members == ["range_har", "trees", "trees_on_har", "lstm"]
+    assert members == ["premia", "trees", "lstm"]
     first, *_, last = sorted(one.weights)
-    np.testing.assert_array_equal(one.weights[first], 0.25)
+    np.testing.assert_array_equal(one.weights[first], 1 / 3)
     # It alone was right, so the weight goes to it as outcomes become known.
-    assert one.weights[last].shape == (4,)
-    assert one.weights[last][3] > one.weights[last][:3].max() + 0.2
+    assert one.weights[last].shape == (3,)
+    assert one.weights[last][2] > one.weights[last][:2].max() + 0.2
     good = np.isfinite(one.score) & np.isfinite(one.outcome) & np.isfinite(before.score)
-    ours, theirs = (np.square(w.score - one.outcome)[good].mean() for w in (one, before))
+    ours, theirs = (np.abs(w.score - one.outcome)[good].mean() for w in (one, before))
     assert ours < theirs
     # A name no blend asks for is a candidate and nothing more.
     alone = run(programme, {key: EVERY[key]}, given={key: {"beside": given[key]["beside"]}})[key]
