@@ -152,9 +152,7 @@ def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path
             alone(Trees("trees", inputs.VOLATILITY, recipe, offset=week, folder=folder)),
             alone(Trees("trees_on_har", inputs.VOLATILITY, recipe, line=ranges, folder=folder)),
         ),
-        ("har", "range_har", "trees", "trees_on_har")
-        if hours > 24
-        else ("range_har", "trees", "trees_on_har"),
+        ("range_har", "trees", "trees_on_har"),
         rate,
     )
 
