@@ -16,6 +16,7 @@ from counterpoise.signals.confidence import (
     fit_calibrator,
     fit_isotonic,
     fit_platt,
+    fit_validated,
     reliability_curve,
 )
 
@@ -144,3 +145,58 @@ def test_a_perfect_forecast_and_the_base_rate_are_the_ends_of_skill() -> None:
     outcomes = (np.arange(100) % 2).astype(float)
     assert brier(outcomes, outcomes).skill == 1.0
     assert brier(np.full(100, 0.5), outcomes).skill == 0.0
+
+
+def stepped(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that mean one thing below a half, another above it, and nothing in between."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.02, 0.98, n)
+    return scores, (rng.random(n) < np.where(scores > 0.9, 0.9, 0.3)).astype(float)
+
+
+def test_the_free_map_is_taken_only_where_it_forecast_better() -> None:
+    smooth, step = scored(12_000, slope=0.6, seed=4), stepped(12_000)
+    assert fit_validated(*smooth, horizon_h=4) == fit_platt(*smooth)
+    free, expected = fit_validated(*step, horizon_h=4), fit_isotonic(*step, horizon_h=4)
+    assert isinstance(free, Isotonic)
+    np.testing.assert_array_equal(free.probabilities, expected.probabilities)
+    assert isinstance(fit_calibrator(*smooth, horizon_h=4), Isotonic)
+
+
+@settings(max_examples=25)
+@given(seed=seeds, share=st.floats(0.0, 1.0))
+def test_the_choice_of_a_map_is_made_on_the_last_third_alone(seed: int, share: float) -> None:
+    first, second = scored(3000, slope=0.8, seed=seed), stepped(3000, seed)
+    mixed = np.random.default_rng(seed).random(3000) < share
+    scores, outcomes = (np.where(mixed, a, b) for a, b in zip(first, second, strict=True))
+    # Outcomes of three hours overlap: three rows are left out between the parts.
+    past, future = slice(0, 2000), slice(2003, 3000)
+    losses = [
+        np.mean((calibrator(scores[future]) - outcomes[future]) ** 2)
+        for calibrator in (
+            fit_platt(scores[past], outcomes[past]),
+            fit_isotonic(scores[past], outcomes[past], horizon_h=3),
+        )
+    ]
+    found = fit_validated(scores, outcomes, horizon_h=3)
+    assert isinstance(found, Isotonic if losses[1] < losses[0] else Platt)
+
+
+def test_a_short_past_is_calibrated_as_before_and_an_early_calm_has_no_free_map() -> None:
+    scores, outcomes = scored(3000, slope=0.6)
+    short = slice(0, 2999)
+    assert fit_validated(scores[short], outcomes[short], horizon_h=3) == fit_platt(
+        scores[short], outcomes[short]
+    )
+    assert fit_validated(scores[:50], outcomes[:50], horizon_h=1) is None
+    assert fit_validated(scores, np.ones(3000), horizon_h=1) is None
+    late = np.where(np.arange(3000) < 2100, 0.0, outcomes)
+    assert fit_validated(scores, late, horizon_h=1) == fit_platt(scores, late)
+    # Rows without a score or an outcome are as if they were not there.
+    holed, unknown = scores.copy(), outcomes.copy()
+    holed[::7] = np.nan
+    unknown[3::7] = np.nan
+    kept = np.isfinite(holed) & np.isfinite(unknown)
+    assert fit_validated(holed, unknown, horizon_h=4) == fit_validated(
+        scores[kept], outcomes[kept], horizon_h=4
+    )

@@ -138,19 +138,24 @@ def ablate(
         target = one.target
         base, other = one.candidates["all"], one.candidates[f"{change} {group}"]
         good = rows & np.isfinite(one.outcome) & np.isfinite(base) & np.isfinite(other)
+        if not good.any():
+            told = "not evaluated: no hour to judge it at"
+            absent.append(Ablation(key, group, change, np.nan, np.nan, told))
+            continue
         with_it, without = (other, base) if change == "with" else (base, other)
         ours = _loss(target.loss, with_it[good], one.outcome[good])
         theirs = _loss(target.loss, without[good], one.outcome[good])
-        gap = int(np.median(np.diff(np.flatnonzero(good)))) if good.sum() > 1 else 1
-        test = scores.diebold_mariano(ours, theirs, max(target.horizon_h // max(gap, 1), 1))
+        gap_h = max(int(np.median(np.diff(np.flatnonzero(good)))), 1) if good.sum() > 1 else 1
+        overlap = max(target.horizon_h // gap_h, 1)
+        test = scores.diebold_mariano(ours, theirs, overlap, gap_h=gap_h)
         raw.append(test.p)
         found.append((key, group, change, 1.0 - float(ours.mean() / theirs.mean())))
     adjusted = holm(raw) if raw else np.empty(0)
-    told = [
+    judged = [
         Ablation(key, group, change, gain, float(p), _verdict(gain, float(p)))
         for (key, group, change, gain), p in zip(found, adjusted, strict=True)
     ]
-    return (*told, *absent)
+    return (*judged, *absent)
 
 
 def _verdict(gain: float, p: float) -> str:

@@ -16,7 +16,7 @@ from counterpoise.appraisal.ablation import ASKED, ablate
 from counterpoise.appraisal.contributions import looked_at
 from counterpoise.appraisal.report import report
 from counterpoise.config import Settings
-from counterpoise.errors import NotEnoughData
+from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.features.catalog import UNAVAILABLE
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals import inputs, trial_file
@@ -27,6 +27,8 @@ from counterpoise.study.trials import trials_before
 from counterpoise.units import DAY_MS, stamp, to_ms
 
 Json = dict[str, object]
+#: Names of the report that no user's model may bear, beside those of a target's candidates.
+OURS = ("lstm", "blend", "best")
 Progress = Callable[[str, int, int], None]
 
 
@@ -71,7 +73,22 @@ def chosen(keys: Sequence[str], models: Path | None) -> dict[str, Target]:
 
 
 def with_own(found: Mapping[str, Target], own: Mapping[str, Model]) -> dict[str, Target]:
-    """Targets with a user's model, by target, among their candidates; it enters no blend."""
+    """Targets with a user's model, by target, among their candidates; it enters no blend.
+
+    Raises
+    ------
+    FixConfig
+        It bears the name of one of ours: the two could not be told apart.
+    """
+    for key in own.keys() & found.keys():
+        taken = [*(one.name for one in found[key].candidates), *OURS]
+        if own[key].name in taken:
+            raise FixConfig(
+                f"--model on {key}: name",
+                own[key].name,
+                f"a name of its own, none of {', '.join(taken)}",
+                "rename it in its file",
+            )
     return {
         key: replace(
             target,

@@ -52,7 +52,8 @@ def looked_at(programme: Programme, target: Target) -> Looked | None:
             fitted = model.fit(programme.X[:stop], y, programme.settings.seed)
             if not isinstance(fitted, FittedTrees) or fitted.text is None:
                 continue
-            rows = programme.X[split.predict.stop - ROWS : split.predict.stop][:, fitted.columns]
+            end = split.predict.stop
+            rows = programme.X[max(end - ROWS, 0) : end][:, fitted.columns]
             said = np.abs(contributions(fitted.text, rows)[:, :-1]).mean(axis=0)
             total[fitted.columns] += said / max(float(said.sum()), 1e-300)
     if not total.any():

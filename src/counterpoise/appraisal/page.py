@@ -4,6 +4,7 @@ One HTML file that loads nothing. What is not better than its baseline says so i
 type. Every number comes from ``report``; nothing is computed here.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,20 @@ def each(report: Json) -> list[tuple[str, str, Json]]:
     ]
 
 
+def _of(told: Json, key: str) -> float:
+    """A number of the report; NaN where it is unknown, which JSON says as null."""
+    value = told[key]
+    return math.nan if value is None else float(value)
+
+
 def _measure(name: str, told: Json) -> str:
     key, _ = _MEASURE[name]
-    value = float(told[key])
+    value = _of(told, key)
     if name == "adverse_move":
         return page.percent(value, 1, sign=True)
     if name == "direction":
-        return f"{value:.3f} [{told['auc_low']:.3f}, {told['auc_high']:.3f}]"
+        low, high = (page.number(_of(told, end), 3) for end in ("auc_low", "auc_high"))
+        return f"{page.number(value, 3)} [{low}, {high}]"
     return page.number(value, 3)
 
 
@@ -52,10 +60,11 @@ def better(name: str, judged: Json) -> str:
     """Whether the best forecast beats its baseline, in words that do not lean either way."""
     best, baseline = judged["best"], judged["baseline"]
     if name == "direction":
-        if best["auc_low"] > 0.5 and best["auc_low"] > baseline["auc"]:
+        low = _of(best, "auc_low")
+        if low > 0.5 and low > _of(baseline, "auc"):
             return "better than the baseline"
-        return "better than chance" if best["auc_low"] > 0.5 else "not better than chance"
-    if best["dm_p"] >= 0.05:
+        return "better than chance" if low > 0.5 else "not better than chance"
+    if not _of(best, "dm_p") < 0.05:
         return "not distinguishable from the baseline"
     return "better than the baseline" if best["dm_t"] > 0 else "worse than the baseline"
 
@@ -64,7 +73,7 @@ def _summary(report: Json) -> str:
     rows = []
     for name, horizon, judged in each(report):
         best, baseline = judged["best"], judged["baseline"]
-        p = "" if name == "direction" else page.p_value(best["dm_p"])
+        p = "" if name == "direction" else page.p_value(_of(best, "dm_p"))
         cover = best.get("coverage")
         rows.append(
             [
@@ -121,8 +130,8 @@ def _reliability(horizon: str, best: Json) -> go.Figure:
     figure.update_xaxes(title="probability said", range=[low, high])
     figure.update_yaxes(title="share that rose", range=[low, high])
     told = (
-        f"{horizon}: calibration error {best['ece']:.3f} "
-        f"[{best['ece_low']:.3f}, {best['ece_high']:.3f}]"
+        f"{horizon}: calibration error {page.number(_of(best, 'ece'), 3)} "
+        f"[{page.number(_of(best, 'ece_low'), 3)}, {page.number(_of(best, 'ece_high'), 3)}]"
     )
     return _layout(figure, 300, told)
 
@@ -172,14 +181,14 @@ def _candidates(name: str, horizon: str, judged: Json) -> str:
     everyone = {**judged["candidates"], "best": judged["best"]}
     for candidate, told in everyone.items():
         if name == "direction":
-            cells = [_measure(name, told), page.number(told["brier_skill"], 4)]
-            cells.append(page.number(told["ece"], 3))
+            cells = [_measure(name, told), page.number(_of(told, "brier_skill"), 4)]
+            cells.append(page.number(_of(told, "ece"), 3))
         elif name == "adverse_move":
-            cells = [_measure(name, told), page.percent(told["coverage"], 1)]
-            cells.append(page.p_value(told["dm_p"]))
+            cells = [_measure(name, told), page.percent(_of(told, "coverage"), 1)]
+            cells.append(page.p_value(_of(told, "dm_p")))
         else:
-            cells = [page.number(told["r2"], 3), page.number(told["mae_ratio"], 3)]
-            cells.append(page.p_value(told["dm_p"]))
+            cells = [page.number(_of(told, "r2"), 3), page.number(_of(told, "mae_ratio"), 3)]
+            cells.append(page.p_value(_of(told, "dm_p")))
         share = page.percent(weights[candidate], 0) if candidate in weights else ""
         rows.append([page.escape(candidate.replace("_", " ")), *cells, share])
     head = {
@@ -198,8 +207,8 @@ def _ablation(rows: Sequence[Json]) -> str:
             page.escape(row["target"]),
             page.escape(row["group"]),
             page.escape(row["change"]),
-            page.percent(row["gain"], 2, sign=True),
-            page.p_value(row["p"]),
+            page.percent(_of(row, "gain"), 2, sign=True),
+            page.p_value(_of(row, "p")),
             page.escape(row["verdict"]),
         ]
         for row in rows

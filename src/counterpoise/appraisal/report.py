@@ -1,7 +1,7 @@
 """Every target judged: baseline, candidates and blend, by year, before and after the choice.
 
 Plain types, ready for JSON. Forecasts are judged on the rows where all candidates of a target
-spoke, whose outcome was known by the end of the span. Nothing is chosen here.
+that ever speak spoke, whose outcome was known by the end of the span. Nothing is chosen here.
 """
 
 from collections.abc import Mapping
@@ -52,23 +52,40 @@ def _probability(forecast: Floats, score: Floats, outcome: Floats, lags: int) ->
     }
 
 
+def _ratio(ours: Floats, theirs: Floats) -> float | None:
+    """Mean of the one over that of the other; None where the other never erred."""
+    whole = float(theirs.mean())
+    return float(ours.mean()) / whole if whole > 0 else None
+
+
+def _saved(ours: Floats, theirs: Floats) -> float | None:
+    ratio = _ratio(ours, theirs)
+    return None if ratio is None else 1.0 - ratio
+
+
 def _value(
-    target: Target, forecast: Floats, outcome: Floats, plain: Mapping[str, Floats], overlap: int
+    target: Target,
+    forecast: Floats,
+    outcome: Floats,
+    plain: Mapping[str, Floats],
+    overlap: int,
+    gap_h: int,
 ) -> Json:
     """Of a mean or a median, against no change and, by Diebold and Mariano, the baseline."""
     error = outcome - forecast
-    spread = float(outcome.var())
     unchanged = outcome - plain["no_change"]
     loss = np.square if target.loss == "mean" else np.abs
 
     def beaten(name: str) -> scores.Comparison:
-        return scores.diebold_mariano(loss(error), loss(outcome - plain[name]), overlap)
+        return scores.diebold_mariano(
+            loss(error), loss(outcome - plain[name]), overlap, gap_h=gap_h
+        )
 
     against = beaten(target.baseline)
     return {
-        "r2": 1.0 - float((error**2).mean()) / spread if spread > 0 else None,
-        "r2_vs_no_change": 1.0 - float((error**2).mean() / (unchanged**2).mean()),
-        "mae_ratio": float(np.abs(error).mean() / np.abs(unchanged).mean()),
+        "r2": _saved(error**2, (outcome - outcome.mean()) ** 2),
+        "r2_vs_no_change": _saved(error**2, unchanged**2),
+        "mae_ratio": _ratio(np.abs(error), np.abs(unchanged)),
         "bias": float(error.mean()),
         "dm_t": against.t,
         "dm_p": against.p,
@@ -81,7 +98,7 @@ def _quantile(target: Target, forecast: Floats, outcome: Floats, static: Floats)
     theirs = scores.pinball(static, outcome, target.quantile)
     test = scores.diebold_mariano(ours, theirs, target.horizon_h)
     return {
-        "pinball_gain": 1.0 - float(ours.mean() / theirs.mean()),
+        "pinball_gain": _saved(ours, theirs),
         "coverage": float((outcome <= forecast).mean()),
         "dm_t": test.t,
         "dm_p": test.p,
@@ -116,15 +133,18 @@ def judge(walked: Walked, rows: Bools) -> Json:
         the ``coverage`` of its interval too. ``count`` 0 and nothing else without a row.
     """
     target = walked.target
-    forecasts = {**walked.candidates, "blend": walked.score, "best": walked.best}
+    # One that never spoke at all cannot silence the others.
+    spoke = {name: one for name, one in walked.candidates.items() if np.isfinite(one).any()}
+    forecasts = {**spoke, "blend": walked.score, "best": walked.best}
     rows = rows & np.isfinite(walked.outcome)
     for forecast in forecasts.values():
         rows = rows & np.isfinite(forecast)
-    if not rows.any():
+    needed = {target.baseline, *({"no_change"} if target.loss in ("mean", "median") else ())}
+    if not rows.any() or not needed <= spoke.keys():
         return {"count": 0}
     outcome = walked.outcome[rows]
-    overlap = _overlap(target, rows)
-    plain = {name: forecast[rows] for name, forecast in walked.candidates.items()}
+    overlap, gap_h = _overlap(target, rows), _gap(rows)
+    plain = {name: forecast[rows] for name, forecast in spoke.items()}
 
     def measures(name: str) -> Json:
         forecast = forecasts[name][rows]
@@ -134,7 +154,7 @@ def judge(walked: Walked, rows: Bools) -> Json:
             return _probability(forecast, score[rows], outcome, lags)
         if target.loss == "quantile":
             return _quantile(target, forecast, outcome, plain[target.baseline])
-        return _value(target, forecast, outcome, plain, overlap)
+        return _value(target, forecast, outcome, plain, overlap, gap_h)
 
     bounded = rows & np.isfinite(walked.bounded) & np.isfinite(walked.interval.upper)
     inside = _inside(walked)[bounded].astype(float)
@@ -148,7 +168,7 @@ def judge(walked: Walked, rows: Bools) -> Json:
         "count": int(rows.sum()),
         "baseline": {"name": target.baseline, **measures(target.baseline)},
         "best": best,
-        "candidates": {name: measures(name) for name in (*walked.candidates, "blend")},
+        "candidates": {name: measures(name) for name in (*spoke, "blend")},
     }
 
 

@@ -95,11 +95,12 @@ class Comparison:
     p: float
 
 
-def diebold_mariano(loss: Floats, benchmark: Floats, overlap: int) -> Comparison:
+def diebold_mariano(loss: Floats, benchmark: Floats, overlap: int, *, gap_h: int = 1) -> Comparison:
     """Whether one forecast's loss is smaller, allowing for overlapping outcomes.
 
-    Bartlett's kernel over twice the overlap and a week's worth at least, with the small-sample
-    correction of Harvey, Leybourne and Newbold (1997) and Student's t.
+    Bartlett's kernel over twice the overlap and a week's worth at least (a quarter of the rows at
+    most): errors of a rough and of a calm week are alike for longer than one outcome lasts. With
+    the small-sample correction of Harvey, Leybourne and Newbold (1997) and Student's t.
 
     Parameters
     ----------
@@ -107,12 +108,14 @@ def diebold_mariano(loss: Floats, benchmark: Floats, overlap: int) -> Comparison
         Losses on the same rows, in order of time.
     overlap : int
         Rows one outcome spans.
+    gap_h : int
+        Hours from row to row.
     """
     difference = benchmark - loss
     n = len(difference)
     if n < 8 or np.ptp(difference) == 0.0:
         return Comparison(float(difference.mean()) if n else float("nan"), 0.0, 1.0)
-    lags = min(2 * overlap, n // 4)
+    lags = min(max(2 * overlap, LAG_H // gap_h), n // 4)
     t = float(difference.mean()) / standard_error(difference, lags)
     h = overlap
     corrected = max(n + 1 - 2 * h + h * (h - 1) / n, 1.0) / n
@@ -158,7 +161,7 @@ def calibration(
     whole = brier(probabilities, outcomes)
     random = np.random.default_rng(seed)
     count = -(-len(outcomes) // block)
-    starts = random.integers(0, max(len(outcomes) - block, 1), size=(draws, count))
+    starts = random.integers(0, max(len(outcomes) - block + 1, 1), size=(draws, count))
     drawn = np.empty(draws)
     for i in range(draws):
         rows = (starts[i][:, None] + np.arange(block)).ravel()

@@ -42,7 +42,9 @@ def _row(name: str, horizon: str, judged: "Found") -> list[str]:
 
     best, baseline = judged["best"], judged["baseline"]
     key = {"direction": "auc", "volatility": "r2", "funding": "mae_ratio"}.get(name, "pinball_gain")
-    span = f"{best['auc_low']:.3f} – {best['auc_high']:.3f}" if name == "direction" else ""
+    span = ""
+    if name == "direction":
+        span = f"{_number(best['auc_low'])} – {_number(best['auc_high'])}"
     held = best.get("coverage")
     return [
         f"{name}.{horizon}",
@@ -70,10 +72,10 @@ def _print(found: "Found") -> None:
         f"{found['holdout']} only; {found['trials']:,} configurations tried before."
     )
     for row in found.get("ablation", []):
-        typer.echo(
-            f"{row['target']} {row['change']} {row['group']}: loss saved {row['gain']:+.2%}, "
-            f"p {_number(row['p'])}: {row['verdict']}."
-        )
+        told = f"{row['target']} {row['change']} {row['group']}"
+        if not math.isnan(row["gain"]):
+            told += f": loss saved {row['gain']:+.2%}, p {_number(row['p'])}"
+        typer.echo(f"{told}: {row['verdict']}.")
     if found["not_evaluated"]:
         typer.echo("Not evaluated: " + "; ".join(found["not_evaluated"]) + ".")
 

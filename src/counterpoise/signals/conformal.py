@@ -83,7 +83,7 @@ class Interval:
 def delayed(outcome: Floats, delay: int) -> Floats:
     """What is known at each tick: the outcome of ``delay`` ticks before. Shape (T,)."""
     known = np.full(len(outcome), np.nan)
-    known[delay:] = outcome[: len(outcome) - delay]
+    known[delay:] = outcome[: max(len(outcome) - delay, 0)]
     return known
 
 
