@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import equinox as eqx
 import jax
@@ -225,7 +224,7 @@ def _begin(shared: _Shared, given: _Given, recipe: Recipe) -> tuple[jax.Array, _
         )
         return _table(shared.X, mine.mean, mine.scale), state
 
-    return cast(tuple[jax.Array, _State], jax.vmap(one)(given))
+    return jax.vmap(one)(given)
 
 
 @partial(jax.jit, static_argnames="recipe")
@@ -271,7 +270,7 @@ def _learn(
             jnp.where(better, 0, state.stale + running),
         )
 
-    return cast(_State, jax.vmap(one)(given, tables, states))
+    return jax.vmap(one)(given, tables, states)
 
 
 def _finish(shared: _Shared, given: _Given, recipe: Recipe) -> _State:
