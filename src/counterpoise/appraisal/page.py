@@ -141,7 +141,7 @@ def _coverage(targets: Sequence[tuple[str, str, Json]]) -> str:
     rows = []
     for name, horizon, judged in targets:
         cells = [
-            page.percent(part["best"]["coverage"], 1)
+            page.percent(_of(part["best"], "coverage"), 1)
             if (part := judged["by_year"].get(year, {"count": 0}))["count"]
             and "coverage" in part["best"]
             else page.UNKNOWN
