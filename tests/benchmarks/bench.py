@@ -15,6 +15,7 @@ from tests.benchmarks.guard import guard
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
 from tests.benchmarks.simulation import simulation
 from tests.benchmarks.study import study
+from tests.benchmarks.walkforward import walkforward
 
 BENCH_JSON = ROOT / "bench.json"
 
@@ -68,6 +69,7 @@ GROUPS = {
     "live_signals": live_signals,
     "trades": trades,
     "study": study,
+    "walkforward": walkforward,
     "help": help_seconds,
 }
 

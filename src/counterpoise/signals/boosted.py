@@ -97,8 +97,15 @@ class Trees:
         learned = target[rows]
         if self.recipe.objective == "binary" and learned.min() == learned.max():
             return bare
+        half_life = self.recipe.half_life_h
+        weight = None if half_life is None else 0.5 ** ((len(y) - 1 - rows) / half_life)
         text = boosting.train_or_read(
-            X[np.ix_(rows, columns)], learned, self.recipe, seed=seed, folder=self.folder
+            X[np.ix_(rows, columns)],
+            learned,
+            self.recipe,
+            seed=seed,
+            folder=self.folder,
+            weight=weight,
         )
         return FittedTrees(text, columns, place, factor, line)
 

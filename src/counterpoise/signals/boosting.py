@@ -45,6 +45,8 @@ class Recipe:
         Every how many rows to train: neighbours share most of a long label.
     quantile : float or None
         Read by ``quantile``.
+    half_life_h : float or None
+        Age at which a row counts half; None: all count alike.
     """
 
     objective: str
@@ -56,6 +58,7 @@ class Recipe:
     l2: float
     stride: int
     quantile: float | None = None
+    half_life_h: float | None = None
 
 
 #: Features every model sees, in this order. A list of its own, not the catalog: with other inputs
@@ -94,7 +97,15 @@ def _parameters(recipe: Recipe, seed: int, threads: int) -> dict[str, object]:
     }
 
 
-def train(X: Floats, y: Floats, recipe: Recipe, *, seed: int, threads: int = 1) -> str:
+def train(
+    X: Floats,
+    y: Floats,
+    recipe: Recipe,
+    *,
+    seed: int,
+    threads: int = 1,
+    weight: Floats | None = None,
+) -> str:
     """Train a booster and return it as LightGBM text.
 
     Parameters
@@ -108,11 +119,13 @@ def train(X: Floats, y: Floats, recipe: Recipe, *, seed: int, threads: int = 1) 
     threads : int
         Changes the time, not the result. One is fastest on these small tables as soon as another
         process wants a core: LightGBM's threads wait for each other at every node.
+    weight : float64 (N,), optional
+        What each row counts.
     """
     import lightgbm
 
     parameters = _parameters(recipe, seed, threads)
-    rows = lightgbm.Dataset(np.ascontiguousarray(X), y, params=parameters)
+    rows = lightgbm.Dataset(np.ascontiguousarray(X), y, weight=weight, params=parameters)
     return str(lightgbm.train(parameters, rows, recipe.rounds).model_to_string())
 
 
@@ -125,13 +138,17 @@ def predict(text: str, X: Floats) -> Floats:
     return np.asarray(booster.predict(np.ascontiguousarray(X), num_threads=1), dtype=np.float64)
 
 
-def cache_key(X: Floats, y: Floats, recipe: Recipe, *, seed: int) -> str:
+def cache_key(
+    X: Floats, y: Floats, recipe: Recipe, *, seed: int, weight: Floats | None = None
+) -> str:
     """SHA-256 of everything a model depends on: rows, labels, parameters, LightGBM's version."""
     parameters = _parameters(recipe, seed, threads=0) | {"rounds": recipe.rounds}
     digest = hashlib.sha256(json.dumps([parameters, X.shape], sort_keys=True).encode())
     digest.update(version("lightgbm").encode())
     digest.update(np.ascontiguousarray(X).tobytes())
     digest.update(np.ascontiguousarray(y).tobytes())
+    if weight is not None:
+        digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
 
 
@@ -159,23 +176,31 @@ def _write(file: Path, text: str) -> None:
             partial.unlink(missing_ok=True)
 
 
-def train_or_read(X: Floats, y: Floats, recipe: Recipe, *, seed: int, folder: Path | None) -> str:
+def train_or_read(
+    X: Floats,
+    y: Floats,
+    recipe: Recipe,
+    *,
+    seed: int,
+    folder: Path | None,
+    weight: Floats | None = None,
+) -> str:
     """Model text from ``folder`` where it was trained before, else train and keep it there.
 
     A file that is damaged is trained again; without a folder nothing is kept.
 
     Parameters
     ----------
-    X, y, recipe, seed
+    X, y, recipe, seed, weight
         As for :func:`train`.
     folder : Path or None
         Cache of model texts; created where missing.
     """
     if folder is None:
-        return train(X, y, recipe, seed=seed)
-    file = folder / f"{cache_key(X, y, recipe, seed=seed)}.txt"
+        return train(X, y, recipe, seed=seed, weight=weight)
+    file = folder / f"{cache_key(X, y, recipe, seed=seed, weight=weight)}.txt"
     text = _read(file)
     if text is None:
-        text = train(X, y, recipe, seed=seed)
+        text = train(X, y, recipe, seed=seed, weight=weight)
         _write(file, text)
     return text

@@ -135,6 +135,9 @@ class Linear:
         A column with few values; each gets coefficients of its own.
     stride : int
         Learn from every so many-th known row.
+    raised_to : float or None
+        Where the outcomes scatter alike around the fit, a quantile is the fit plus a quantile of
+        what was left: which one. It is learned from every row, not from the few in the tail.
     """
 
     name: str
@@ -144,6 +147,7 @@ class Linear:
     ridge: float = 1e-3
     by: str | None = None
     stride: int = 1
+    raised_to: float | None = None
 
     def fit(self, X: Floats, y: Floats, seed: int) -> FittedLinear:
         """See :class:`counterpoise.signals.model.Model`; the seed is not needed."""
@@ -183,6 +187,8 @@ class Linear:
         z = np.clip((held - mean) / scale, -LARGEST_INPUT, LARGEST_INPUT)
         Z = np.column_stack([np.ones(len(z)), z])
         w = _weights(Z, target, self.loss, self.quantile, self.ridge)
+        if self.raised_to is not None:
+            w[0] += np.quantile(target - Z @ w, self.raised_to)
         used = np.asarray(places, dtype=np.intp)[np.flatnonzero(useful)[moving]]
         return Line(used, mean, scale, w)
 

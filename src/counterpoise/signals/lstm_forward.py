@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.compiled import njit
-from counterpoise.signals.lstm import LARGEST_INPUT, Network
+from counterpoise.signals.lstm_network import LARGEST_INPUT, Network
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -70,7 +70,7 @@ def project(
         out[k] = bias[k]
     unknown = _ZERO
     for f in range(count):
-        if np.isnan(row[f]):
+        if not np.isfinite(row[f]):
             unknown += _ONE
             continue
         z = min(max((row[f] - mean[f]) / scale[f], -_CUT), _CUT)

@@ -14,7 +14,7 @@ from counterpoise import cluster
 from counterpoise.sealed import digest
 from counterpoise.signals import inputs
 from counterpoise.signals.labels import Label
-from counterpoise.signals.lstm import Head, Loss, Network, Recipe
+from counterpoise.signals.lstm_network import Head, Loss, Network, Recipe
 from counterpoise.signals.programme import Programme
 from counterpoise.signals.targets import SMALLEST_RISE, Target
 from counterpoise.signals.walkforward import Split

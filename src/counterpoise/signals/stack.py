@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Loss = Literal["probability", "mean", "median", "quantile"]
 
 #: Non-overlapping outcomes that equal weights count for.
-PRIOR_OUTCOMES = 100.0
+PRIOR_OUTCOMES = 300.0
 _REWEIGHTINGS = 12
 _STEPS = 400
 

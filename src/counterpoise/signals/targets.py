@@ -94,7 +94,7 @@ _NEIGHBOURS = {1: (1, 2, 3), 4: (2, 3, 4, 6, 8), 24: (16, 24)}
 #: Volatility of the hours before, as long as the horizon or a little longer.
 _TRAILING = {4: "log_rv_6h", 24: "log_rv_24h", 168: "log_rv_168h"}
 
-_DIRECTION = Recipe("binary", 100, 0.03, 7, 600, 0.5, 10.0, 1)
+_DIRECTION = Recipe("binary", 100, 0.03, 7, 600, 0.5, 10.0, 1, half_life_h=1.5 * 8760)
 _VOLATILITY = Recipe("regression", 150, 0.04, 15, 300, 0.5, 5.0, 3)
 _FUNDING = Recipe("regression_l1", 150, 0.05, 7, 60, 0.6, 1.0, 1)
 _RUNNING = Recipe("regression_l1", 150, 0.05, 15, 100, 0.7, 1.0, 1)
@@ -179,7 +179,7 @@ def _funding(hours: int, horizon: str, venue: int, folder: Path | None) -> Targe
             alone(Linear("premia", inputs.FUNDING_LINEAR, "absolute")),
             alone(Trees("trees", inputs.FUNDING_TREES, _FUNDING, folder=folder)),
         ),
-        ("premia", "trees", "lstm"),
+        ("median_har", "premia", "trees", "lstm"),
         0.3,
     )
 
@@ -219,6 +219,7 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
         return Candidate(model.name, (Part(model, own),))
 
     recipe = Recipe("quantile", 150, 0.05, 7, 400, 0.5, 1.0, 2, quantile)
+    raised = Linear("raised_mean", inputs.RANGE_HAR, raised_to=quantile)
     scaled = Linear("range_har", inputs.RANGE_HAR, "pinball", quantile, stride=2)
     trees = Trees(
         "trees", inputs.VOLATILITY, recipe, offset=("log_parkinson_168h", 1.0), folder=folder
@@ -234,9 +235,10 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
         (
             alone(PastQuantile("static", quantile)),
             alone(OnLog(scaled, SMALLEST_RISE)),
+            alone(OnLog(raised, SMALLEST_RISE)),
             alone(OnLog(trees, SMALLEST_RISE)),
         ),
-        ("range_har", "trees"),
+        ("range_har", "raised_mean", "trees"),
         0.01,
     )
 
