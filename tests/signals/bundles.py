@@ -39,13 +39,13 @@ HAR = FittedLinear(
 )
 
 
-def network(seed: int) -> Network:
-    """Two inputs, three cells, two heads, drawn by chance."""
+def network(seed: int, inputs: int = 2) -> Network:
+    """Three cells and two heads, drawn by chance."""
     rng = np.random.default_rng(seed)
-    shapes = {"inputs": (3, 12), "recurrent": (3, 12), "bias": (12,), "out": (3, 2)}
-    shapes |= {"out_bias": (2,), "skip": (3, 2), "mean": (2,), "center": (2,)}
+    shapes = {"inputs": (inputs + 1, 12), "recurrent": (3, 12), "bias": (12,), "out": (3, 2)}
+    shapes |= {"out_bias": (2,), "skip": (inputs + 1, 2), "mean": (inputs,), "center": (2,)}
     drawn = {name: rng.normal(size=size).astype(np.float32) for name, size in shapes.items()}
-    ones = {"scale": np.ones(2, np.float32), "spread": np.ones(2, np.float32)}
+    ones = {"scale": np.ones(inputs, np.float32), "spread": np.ones(2, np.float32)}
     return Network(
         **drawn, **ones, length=4, stride_h=2, fold=0, seed=seed, checks=1, validation_loss=0.5
     )

@@ -80,20 +80,25 @@ class _Hold:
     def __init__(self, calm_h: int) -> None:
         self._calm_h = calm_h
         self._clear = 0
+        self.alarm = False
         self.reason: str | None = None
         self.since_ms: int | None = None
 
-    def update(self, reason: str, ts_ms: int) -> str | None:
-        """Take the reason of this tick, empty for none; return what to say."""
+    def update(self, reason: str, ts_ms: int, *, alarm: bool) -> str | None:
+        """Take the reason of this tick, empty for none; return what to say.
+
+        What is no ``alarm``, a warm-up, is over when it is over.
+        """
         if reason:
             self.since_ms = ts_ms if self.reason is None else self.since_ms
-            self.reason, self._clear = reason, 0
+            self.reason, self._clear, self.alarm = reason, 0, alarm
             return reason
         if self.reason is None:
             return None
         self._clear += 1
-        if self._clear > self._calm_h:
+        if self._clear > self._calm_h or not self.alarm:
             self.reason = self.since_ms = None
+            self.alarm = False
             return None
         return f"{self.reason}; clear for {self._clear} of {self._calm_h} h"
 
@@ -221,7 +226,8 @@ class LiveSignals:
         # Forecasts of hours the models were trained on say nothing about their calibration.
         at = ts_ms // HOUR_MS % len(self._recent)
         self._recent[at] = raw if ts_ms >= self._trained_ms else np.nan
-        fallback = self._hold.update(self._reason(features, measures), ts_ms)
+        warming = ts_ms < self._trained_ms or self._seen < self.warm_up_h
+        fallback = self._hold.update(self._reason(features, measures), ts_ms, alarm=not warming)
         if fallback is not None:
             raw, lower, upper = (np.full_like(raw, np.nan) for _ in range(3))
         values, names = raw.tolist(), self._outputs.names
@@ -333,7 +339,7 @@ class LiveSignals:
             return f"warm-up: {self._seen} of {self.warm_up_h} h seen"
         newest = self._newest_ms
         age_h = float("nan") if newest is None else (ts_ms - newest) / HOUR_MS
-        held = self._hold.reason is not None
+        held = self._hold.alarm
         return (
             stale(age_h, self._limits)
             or self._drift.reason(features, measures, held=held)
