@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from tests.benchmarks.guard import guard
+from tests.benchmarks.lstm import lstm
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
 from tests.benchmarks.simulation import simulation
 from tests.benchmarks.study import study
@@ -67,6 +68,7 @@ GROUPS = {
     "guard": guard,
     "features": features,
     "live_signals": live_signals,
+    "lstm": lstm,
     "trades": trades,
     "study": study,
     "walkforward": walkforward,

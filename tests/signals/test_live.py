@@ -11,13 +11,17 @@ from counterpoise.errors import FixConfig, RejectData
 from counterpoise.features.engine import column, compute
 from counterpoise.signals import boosting, store
 from counterpoise.signals.boosting import Recipe
-from counterpoise.signals.bundle import Bundle, Part, Target
+from counterpoise.signals.bounds import Bounds
+from counterpoise.signals.bundle import Bundle, Member, Part, Target
 from counterpoise.signals.confidence import Platt
 from counterpoise.signals.drift import DriftLimits, reference
+from counterpoise.signals.linear import FittedLinear, Line
 from counterpoise.signals.live import LiveSignals, Signals
-from counterpoise.signals.outputs import Outputs, calibrator_tensors
+from counterpoise.signals.lstm_forward import forecast
+from counterpoise.signals.outputs import Outputs, calibrator_tensors, linear_tensors
 from counterpoise.units import HOUR_MS, from_ms
 from tests.features.market import market
+from tests.signals.bundles import alone, network
 
 HOURS, TRAINED = 2400, 1800
 FEATURES = (
@@ -41,16 +45,23 @@ def trained(**changed: object) -> Bundle:
     vol = boosting.train(
         X[rows], log_variance, Recipe("regression", 12, 0.1, 8, 30, 0.7, 1, 1), seed=3
     )
-    coefficients = np.zeros(len(FEATURES) + 1)
-    coefficients[[0, 6, 9]] = 1e-5, 1e-6, 0.8
+    funding = FittedLinear(
+        None,
+        {
+            float("nan"): Line(
+                np.array([5, 8]), np.zeros(2), np.ones(2), np.array([1e-5, 1e-6, 0.8])
+            )
+        },
+        False,
+    )
     whole: dict[str, object] = {
         "run": "live",
         "created_at": from_ms(int(TS_MS[TRAINED])),
         "targets": (
-            Target("p_up_4h", 4, (Part("trees.up"),), "probability", "calibrator"),
-            Target("p_hedge_pays_4h", 4, (Part("trees.pays"),), "probability"),
-            Target("vol_24h", 24, (Part("trees.vol"),), "log_variance", factor=1.1),
-            Target("funding_next", 8, (Part("linear.funding"),)),
+            alone("direction.4h", 4, Part(("trees.up",)), "probability", "calibrator"),
+            alone("hedge_pays.4h", 4, Part(("trees.pays",)), "probability"),
+            alone("volatility.24h", 24, Part(("trees.vol",))),
+            alone("funding.next", 8, Part(("linear.funding",))),
         ),
         "features": FEATURES,
         "trained_from": from_ms(int(TS_MS[0])),
@@ -59,7 +70,7 @@ def trained(**changed: object) -> Bundle:
         "data_sha256": "0" * 64,
         "texts": {"up": up, "pays": pays, "vol": vol},
         "tensors": {
-            "funding": {"coefficients": coefficients},
+            "funding": linear_tensors(funding, np.arange(len(FEATURES))),
             "calibrator": calibrator_tensors(Platt(0.9, 0.01)),
             "reference": reference(X[:TRAINED], LIMITS),
         },
@@ -116,18 +127,18 @@ def test_every_live_forecast_is_the_one_of_history(tmp_path) -> None:
 def test_c_comes_in_its_three_readings() -> None:
     (signals,) = feed(started(), range(2000, 2001))
     assert signals.fallback is None
-    assert signals.literal == signals.values["p_up_4h"]
-    assert signals.bearish == 1.0 - signals.values["p_up_4h"]
-    assert signals.hedge_value == signals.values["p_hedge_pays_4h"]
+    assert signals.literal == signals.values["direction.4h"]
+    assert signals.bearish == 1.0 - signals.values["direction.4h"]
+    assert signals.hedge_value == signals.values["hedge_pays.4h"]
     assert signals.unknown == ()
     assert 0.0 < signals.literal < 1.0
 
 
 def test_a_bundle_without_a_reading_leaves_it_unknown() -> None:
-    only = tuple(target for target in trained().targets if target.name == "vol_24h")
+    only = tuple(target for target in trained().targets if target.name == "volatility.24h")
     (signals,) = feed(started(dataclasses.replace(trained(), targets=only)), range(2000, 2001))
     assert signals.fallback is None
-    assert signals.values["vol_24h"] > 0.0
+    assert np.isfinite(signals.values["volatility.24h"])
     assert np.isnan([signals.literal, signals.bearish, signals.hedge_value]).all()
 
 
@@ -158,7 +169,7 @@ def test_an_outage_is_named_and_left_only_after_calm_hours() -> None:
     # A day later the gap comes by again, in what looks back 24 h; that is not this outage.
     after = up[back : back + 10]
     assert all(s.fallback is None and s.since_ms is None and not silent(s) for s in after)
-    assert all(s.unknown == ("funding_next",) for s in after)
+    assert all(s.unknown == ("funding.next",) for s in after)
 
 
 def test_trouble_every_other_hour_is_one_fallback_not_many() -> None:
@@ -213,39 +224,41 @@ def test_forecasts_that_stop_coming_true_end_in_fallback_and_may_return() -> Non
 
     def tick(t: int, happened: float) -> None:
         said.append(live.update(rows[t], ts_ms=int(TS_MS[t])))
-        for target in ("p_up_4h", "p_hedge_pays_4h"):
+        for target in ("direction.4h", "hedge_pays.4h"):
             live.outcome(target, int(TS_MS[t - 4]), happened)
 
     for t in range(1900, 2040):
         tick(t, 0.0)
-    assert live.calibration_z()["p_up_4h"] > LIMITS.z
+    assert live.calibration_z()["direction.4h"] > LIMITS.z
     assert str(said[-1].fallback).startswith("drift: forecasts were too high by ")
     assert silent(said[-1])
     for t in range(2040, 2200):
         tick(t, float(t // 4 % 2))
-    assert abs(live.calibration_z()["p_up_4h"]) < 2.0
+    assert abs(live.calibration_z()["direction.4h"]) < 2.0
     assert "drift: forecasts" not in str(said[-1].fallback)
 
 
 def test_an_outcome_counts_once_and_none_of_the_training() -> None:
     live = started(until=TRAINED + 50)
     for _ in range(300):
-        live.outcome("p_up_4h", int(TS_MS[TRAINED + 10]), 1.0)
-        live.outcome("p_up_4h", int(TS_MS[TRAINED - 10]), 1.0)
-    assert np.isnan(live.calibration_z()["p_up_4h"])
+        live.outcome("direction.4h", int(TS_MS[TRAINED + 10]), 1.0)
+        live.outcome("direction.4h", int(TS_MS[TRAINED - 10]), 1.0)
+    assert np.isnan(live.calibration_z()["direction.4h"])
 
 
 def test_an_outcome_that_cannot_be_is_refused() -> None:
     live = started(until=2000)
     last = int(TS_MS[1999])
-    with pytest.raises(FixConfig, match=r"target = 'vol_24h': expected one of p_up_4h, p_hedge"):
-        live.outcome("vol_24h", last - 24 * HOUR_MS, 1.0)
+    with pytest.raises(
+        FixConfig, match=r"target = 'volatility.24h': expected one of direction.4h, hedge"
+    ):
+        live.outcome("volatility.24h", last - 24 * HOUR_MS, 1.0)
     for ts_ms in (last, last - 3 * HOUR_MS, last + HOUR_MS, last - 5 * HOUR_MS + 1, 0):
         with pytest.raises(RejectData, match="Next: tell outcomes once over"):
-            live.outcome("p_up_4h", ts_ms, 1.0)
+            live.outcome("direction.4h", ts_ms, 1.0)
     with pytest.raises(RejectData, match="outcome: got 0"):
-        live.outcome("p_up_4h", last - 4 * HOUR_MS, 0.5)
-    live.outcome("p_up_4h", last - 4 * HOUR_MS, np.nan)
+        live.outcome("direction.4h", last - 4 * HOUR_MS, 0.5)
+    live.outcome("direction.4h", last - 4 * HOUR_MS, np.nan)
 
 
 @pytest.mark.parametrize("off", [0, -1, 2, 24])
@@ -255,9 +268,8 @@ def test_hours_come_once_and_in_order(off: int) -> None:
     with pytest.raises(RejectData, match=r"the hour after the last tick\. Next: give every hour"):
         live.update(rows[2000], ts_ms=int(TS_MS[1999]) + off * HOUR_MS)
     # Nothing was taken: the right hour gives what it would have given.
-    assert live.update(rows[2000], ts_ms=int(TS_MS[2000])) == started().update(
-        rows[2000], ts_ms=int(TS_MS[2000])
-    )
+    twice = [one.update(rows[2000], ts_ms=int(TS_MS[2000])) for one in (live, started())]
+    np.testing.assert_equal(*map(dataclasses.asdict, twice))
 
 
 def test_a_tick_off_the_clock_or_an_input_of_tomorrow_is_refused() -> None:
@@ -271,28 +283,29 @@ def test_a_tick_off_the_clock_or_an_input_of_tomorrow_is_refused() -> None:
         live.update(row[1:], ts_ms=ts_ms)
 
 
-class Mean:
-    """Mean of the returns of the last hours: a sequence model as small as can be."""
-
-    def __init__(self) -> None:
-        self.seen: list[float] = []
-
-    def update(self, features_row: np.ndarray) -> np.ndarray:
-        self.seen.append(float(np.nan_to_num(features_row[0])))
-        recent = float(np.mean(self.seen[-8:]))
-        return np.array([recent, 1.0 / (1.0 + np.exp(-recent))])
-
-
-def test_an_ensemble_remembers_every_hour_and_counts_with_its_weight() -> None:
-    mixed = Target("p_up_4h", 4, (Part("trees.up", 0.5), Part("lstm.1", 0.5)), "probability")
-    bundle = dataclasses.replace(trained(), targets=(mixed,))
-    (signals,) = feed(started(bundle, ensemble=Mean()), range(2000, 2001))
-    recent = X[1993:2001, 0].mean()
+def test_the_networks_remember_every_hour_and_count_with_their_weight() -> None:
+    members = (
+        Member("trees", 0.5, (Part(("trees.up",)),)),
+        Member("lstm", 0.5, (Part(("lstm.1",), "logistic"),)),
+    )
+    networks = [network(0), network(1)]
+    tensors = dict(trained().tensors) | {"lstm": {"columns": np.array([0, 8])}}
+    tensors |= {f"lstm-{k}": one.to_tensors() for k, one in enumerate(networks)}
+    mixed = Target("direction.4h", 4, members, "probability")
+    bundle = dataclasses.replace(trained(), targets=(mixed,), tensors=tensors)
+    (signals,) = feed(started(bundle), range(2000, 2001))
+    odds = forecast(networks, np.ascontiguousarray(X[:, [0, 8]]), slice(2000, 2001))[0, 1]
     tree = boosting.predict(trained().texts["up"], X[2000:2001])[0]
-    expected = 0.5 * tree + 0.5 / (1.0 + np.exp(-recent))
     assert signals.fallback is None
-    assert signals.literal == pytest.approx(expected, abs=1e-12)
-    with pytest.raises(FixConfig, match="ensemble"):
+    assert signals.literal == pytest.approx(0.5 * tree + 0.5 / (1 + np.exp(-odds)), abs=1e-12)
+
+
+def test_bounds_need_the_features_that_scale_them() -> None:
+    fresh = Bounds.fresh("probability", 4, rate=0.1, level=0.9, half_life=720.0)
+    bounded = dataclasses.replace(trained().targets[0], bounds="bounds")
+    tensors = dict(trained().tensors) | {"bounds": fresh.to_tensors()}
+    bundle = dataclasses.replace(trained(), targets=(bounded,), tensors=tensors)
+    with pytest.raises(FixConfig, match="log_parkinson_168h"):
         LiveSignals(bundle, limits=LIMITS)
 
 

@@ -20,8 +20,8 @@ from counterpoise.errors import FixConfig, NotEnoughData, RejectData
 from counterpoise.features.catalog import FEATURES as CATALOG
 from counterpoise.features.fingerprint import fingerprint
 from counterpoise.signals import store
-from counterpoise.signals.bundle import Bundle, Part, Target
-from tests.signals.bundles import FEATURES, NOW, bundle
+from counterpoise.signals.bundle import Bundle, Member, Part
+from tests.signals.bundles import FEATURES, NOW, alone, bundle
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_every_flipped_bit_of_the_manifest_is_noticed(run: Path) -> None:
 def test_flipped_bits_of_every_other_file_are_noticed(run: Path) -> None:
     rng = np.random.default_rng(0)
     names = sorted(file.name for file in run.iterdir() if file.name != "manifest.json")
-    assert len(names) == 7
+    assert len(names) == 9
     for name in names:
         whole = (run / name).read_bytes()
         for bit in rng.integers(0, 8 * len(whole), 40):
@@ -230,11 +230,11 @@ def test_an_unknown_version_of_lightgbm_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(run: Path, value: float) -> None:
-    spoilt = {"coefficients": np.array([1.0, value, 0.0, 0.0, 0.0, 0.0])}
+    spoilt = dict(bundle().tensors["har"]) | {"weights": np.array([1.0, value])}
     replace_file(run, "har.safetensors", tensor_bytes(spoilt))
-    with pytest.raises(RejectData, match=r"tensors\.har\.coefficients .*expected finite numbers"):
+    with pytest.raises(RejectData, match=r"tensors\.har\.weights .*expected finite numbers"):
         load(run)
-    with pytest.raises(FixConfig, match=r"tensors\.har\.coefficients"):
+    with pytest.raises(FixConfig, match=r"tensors\.har\.weights"):
         bundle(tensors={"har": spoilt})
 
 
@@ -279,7 +279,16 @@ def test_a_manifest_of_wrong_fields_is_refused(run: Path, changed: dict[str, obj
         load(run)
 
 
-HAR = {"targets": (Target("a", 4, (Part("linear.har"),)),)}
+ONE = Part(("linear.har",))
+
+
+def only(part: Part, **changed: object) -> dict[str, object]:
+    return {"targets": (replace(alone("a", 4, part), **changed),)}  # type: ignore[arg-type]
+
+
+def spoilt(group: str, **arrays: np.ndarray) -> dict[str, object]:
+    whole = bundle().tensors
+    return only(ONE) | {"tensors": dict(whole) | {group: dict(whole[group]) | arrays}}
 
 
 @pytest.mark.parametrize(
@@ -288,29 +297,40 @@ HAR = {"targets": (Target("a", 4, (Part("linear.har"),)),)}
         ({"run": "../up"}, "name"),
         ({"texts": {"Up": "x"}}, "name"),
         ({"targets": ()}, "targets"),
-        ({"targets": (Target("a", 4, (Part("linear.har"),)),) * 2}, "targets"),
-        ({"targets": (Target("a", 4, (Part("trees.none"),)),)}, "part"),
-        ({"targets": (Target("a", 4, (Part("linear.lstm"),)),)}, "part"),
-        ({"targets": (Target("a", 4, (Part("lstm.x"),)),)}, "part"),
-        ({"targets": (Target("a", 4, (Part("linear.har", np.nan),)),)}, "weight"),
-        ({"targets": (Target("a", 4, ()),)}, "parts"),
-        ({"targets": (Target("a", 0, (Part("linear.har"),)),)}, "horizon_h"),
-        ({"targets": (Target("a", 4, (Part("linear.har"),), factor=0.0),)}, "factor"),
-        ({"targets": (Target("a", 4, (Part("linear.har"),), "odds"),)}, "output"),  # type: ignore[arg-type]
-        ({"targets": (Target("a", 4, (Part("linear.har"),), calibrator="lstm"),)}, "calibrator"),
-        (
-            {"targets": (Target("a", 4, (Part("linear.har"),), "probability", "lstm"),)},
-            "calibrator",
-        ),
-        ({"features": FEATURES[:4]}, "texts"),
+        ({"targets": (alone("a", 4, ONE),) * 2}, "targets"),
+        ({"targets": (alone("a/b", 4, ONE),)}, "target name"),
+        (only(Part(("trees.none",))), "part"),
+        (only(Part(("linear.lstm",))), "part"),
+        (only(Part(("lstm.x",))), "part"),
+        (only(Part(("lstm.2",))), "part"),
+        (only(Part()), "part"),
+        (only(Part(offset="hour_cos", factor=1.0)), "offset"),
+        (only(Part(offset="basis", factor=np.inf)), "factor"),
+        (only(Part(("linear.har",), "log")), "link"),  # type: ignore[arg-type]
+        (only(ONE, members=(Member("m", -0.1, (ONE,)),)), "weight"),
+        (only(ONE, members=(Member("m", np.nan, (ONE,)),)), "weight"),
+        (only(ONE, members=(Member("m", 1.0, ()),)), "parts"),
+        (only(ONE, members=(Member("m", 1.0, (ONE,)),) * 2), "members"),
+        (only(ONE, members=()), "members"),
+        (only(ONE, horizon_h=0), "horizon_h"),
+        (only(ONE, output="odds"), "output"),
+        (only(ONE, bounds="none"), "bounds"),
+        (only(ONE, calibrator="up_calibrator"), "calibrator"),
+        (only(ONE, output="probability", calibrator="lstm"), "calibrator"),
+        ({"features": FEATURES[:4]}, "models"),
         ({"features": ("basis", "basis")}, "features"),
         ({"features": ("bassis",)}, "feature = 'bassis'"),
         ({"expires": NOW - timedelta(days=3)}, "expires"),
         ({"created_at": NOW.replace(tzinfo=None)}, "created_at"),
         ({"data_sha256": "AB" * 32}, "data_sha256"),
-        (HAR | {"tensors": {"har": {"coefficients": np.ones(5)}}}, "coefficients"),
-        (HAR | {"tensors": {"har": {"coefficients": np.ones(6), "fill": np.ones(6)}}}, "fill"),
-        ({"tensors": {"har": {"coefficients": np.array(["x"])}}}, "tensors"),
+        (spoilt("har", mean=np.ones(3)), "tensors.har"),
+        (spoilt("har", by=np.array([9])), "tensors.har.by"),
+        (spoilt("har", first=np.array([0, 1])), "tensors.har.first"),
+        (spoilt("har", columns=np.array([1, 5])), "tensors.har.columns"),
+        (spoilt("har", weights=np.array(["x", "y"])), "tensors"),
+        (spoilt("lstm", columns=np.array([0, 3, 4])), "networks of one shape"),
+        (spoilt("lstm", columns=np.array([0, 9])), "columns"),
+        (spoilt("lstm-1", shape=np.array([1])), "the arrays of a network"),
     ],
 )
 def test_a_bundle_that_could_not_be_used_is_not_made(changed: dict[str, object], told: str) -> None:

@@ -251,3 +251,20 @@ def test_models_of_other_features_do_not_share_a_forest() -> None:
 def test_a_row_of_another_length_is_a_defect_of_the_caller() -> None:
     with pytest.raises(ValueError, match="6 features"):
         FOREST.row(np.zeros(5))
+
+
+def test_a_text_reads_the_columns_it_was_trained_on() -> None:
+    X = rows_of(300, seed=11)
+    wide = np.full((len(X), X.shape[1] + 3), 7.0)
+    places = np.random.default_rng(0).permutation(wide.shape[1])[: X.shape[1]]
+    wide[:, places] = X
+    forest = trees.read(TEXTS, columns=dict.fromkeys(TEXTS, places), features=wide.shape[1])
+    assert forest.rows(wide).tobytes() == FOREST.rows(X).tobytes()
+
+
+@pytest.mark.parametrize("places", [[0, 1], [-1, *range(1, 99)], [99_999, *range(1, 99)]])
+def test_columns_that_are_not_those_of_a_text_are_refused(places: list[int]) -> None:
+    name, text = next(iter(TEXTS.items()))
+    columns = np.array((places * 3)[: FOREST.features] if len(places) > 2 else places)
+    with pytest.raises(FixConfig, match=f"columns of {name}"):
+        trees.read({name: text}, columns={name: columns}, features=FOREST.features)

@@ -111,10 +111,13 @@ class Trees:
 
 
 @dataclass(frozen=True)
-class _FittedLog:
+class FittedLog:
+    """A model of a logarithm that has learned."""
+
     inner: FittedLinear | FittedTrees
 
     def predict(self, X: Floats, rows: slice) -> Floats:
+        """See :class:`counterpoise.signals.model.Fitted`."""
         return np.exp(self.inner.predict(X, rows))
 
 
@@ -137,6 +140,6 @@ class OnLog:
         """The inner model's."""
         return self.inner.name
 
-    def fit(self, X: Floats, y: Floats, seed: int) -> _FittedLog:
+    def fit(self, X: Floats, y: Floats, seed: int) -> FittedLog:
         """See :class:`counterpoise.signals.model.Model`."""
-        return _FittedLog(self.inner.fit(X, np.log(np.maximum(y, self.floor)), seed))
+        return FittedLog(self.inner.fit(X, np.log(np.maximum(y, self.floor)), seed))

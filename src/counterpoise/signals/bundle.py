@@ -16,60 +16,95 @@ from numpy.typing import NDArray
 
 from counterpoise.errors import FixConfig
 from counterpoise.features.catalog import FEATURES
+from counterpoise.signals.lstm_network import Network
 from counterpoise.signals.trees import Forest, read
 
-Output = Literal["value", "log_variance", "probability"]
+Output = Literal["value", "probability", "quantile"]
+Link = Literal["identity", "logistic", "exp"]
 Tensors = Mapping[str, Mapping[str, NDArray[Any]]]
 
-#: What a run, a model or a target may be called: it becomes the name of a file.
+#: What a run or a model may be called: it becomes the name of a file.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+#: What a target may be called: ``direction.4h``.
+TARGET = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+#: Group of tensors that says which features, by place, a text of the bundle was trained on.
+COLUMNS = "columns"
+#: Group that holds ``columns``, the places of what the networks read; each is ``lstm-K``.
+NETWORK = "lstm"
+#: Arrays of a linear group, see ``Part``.
+LINEAR = ("by", "value", "first", "intercept", "columns", "mean", "scale", "weights")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One model's share in a target.
+    """One model, or a few that are added up, then sent through a link.
 
     Attributes
     ----------
-    model : str
-        ``trees.NAME`` of ``texts``, ``linear.NAME`` of ``tensors`` (``coefficients`` (F + 1,),
-        intercept first, a feature of coefficient 0 is not read; ``fill`` (F,), optional, stands
-        for unknown features), or ``lstm.K``: column K of the ensemble's forecasts.
-    weight : float
-        What its forecast is multiplied by before all parts are added.
+    terms : tuple of str
+        ``trees.NAME`` of ``texts``, ``linear.NAME`` of ``tensors`` or ``lstm.K``, head K of the
+        networks. A linear group holds one line or one for each value of a feature: ``by`` (1,) its
+        place or -1, ``value`` (G,), ``intercept`` (G,), ``first`` (G + 1,) where the coefficients
+        of each line begin in ``columns``, ``mean``, ``scale`` and ``weights``.
+    link : str
+        What the sum goes through. A text of a probability brings its own logistic function.
+    offset : str
+        A feature that is added, ``factor`` times; empty: none.
+    factor : float
     """
 
-    model: str
-    weight: float = 1.0
+    terms: tuple[str, ...] = ()
+    link: Link = "identity"
+    offset: str = ""
+    factor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One voice of a blend: the mean of its parts, of their log odds in a probability.
+
+    Attributes
+    ----------
+    name : str
+    weight : float
+        At least 0. A member that is NaN is silent, and the others share its weight; where all
+        those with weight are silent, the others speak with one voice each.
+    parts : tuple of Part
+    """
+
+    name: str
+    weight: float
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Target:
-    """How one forecast is made of models.
+    """How one forecast is made.
 
     Attributes
     ----------
     name : str
     horizon_h : int
         Hours the forecast looks ahead.
-    parts : tuple of Part
-        Added up to the score.
+    members : tuple of Member
+        Blended into the score.
     output : str
-        ``value``: the score itself. ``log_variance``: volatility = ``factor`` · exp(score / 2).
-        ``probability``: the score through the calibrator, held in [0, 1].
+        ``value``: the score. ``probability``: the score through the calibrator, held in [0, 1].
+        ``quantile``: the score, which the adaptive bound then replaces.
     calibrator : str
         Group of ``tensors`` that maps the score (see ``outputs.calibrator_tensors``); empty: none.
-    factor : float
-        Smearing factor of a ``log_variance``; 1 elsewhere.
+    bounds : str
+        Group of ``tensors`` with the memory of the bounds (see ``bounds``); empty: none.
     """
 
     name: str
     horizon_h: int
-    parts: tuple[Part, ...]
+    members: tuple[Member, ...]
     output: Output = "value"
     calibrator: str = ""
-    factor: float = 1.0
+    bounds: str = ""
 
 
 def _refuse(key: str, value: object, expected: str) -> FixConfig:
@@ -99,8 +134,8 @@ class Bundle:
     texts : mapping of str to str
         LightGBM text by name.
     tensors : mapping of str to mapping of str to ndarray
-        Groups of arrays by name, all finite: linear coefficients, calibrators, LSTM weights,
-        conformal state, the reference of the drift gate.
+        Groups of arrays by name, all finite: lines, calibrators, networks, the memory of bounds,
+        the reference of the drift gate.
 
     Raises
     ------
@@ -122,9 +157,12 @@ class Bundle:
 
     def __post_init__(self) -> None:
         targets = [target.name for target in self.targets]
-        for name in (self.run, *targets, *self.texts, *self.tensors):
+        for name in (self.run, *self.texts, *self.tensors):
             if not NAME.fullmatch(name):
                 raise _refuse("name", name, "small letters, digits, - and _, at most 64")
+        for name in targets:
+            if not TARGET.fullmatch(name):
+                raise _refuse("target name", name, "small letters, digits, . - and _, at most 64")
         if not targets or len(set(targets)) < len(targets):
             raise _refuse("targets", targets, "one or more, each once")
         if not self.features or len(set(self.features)) < len(self.features):
@@ -144,10 +182,22 @@ class Bundle:
                     raise _refuse(f"tensors.{group}.{name}", values.dtype, "numbers")
                 if not np.isfinite(values).all():
                     raise _refuse(f"tensors.{group}.{name}", "NaN or infinite", "finite numbers")
-        if self.forest is not None and self.forest.features != len(self.features):
-            raise _refuse("texts", self.forest.features, f"{len(self.features)} features")
+        for places in (*self.tensors.get(COLUMNS, {}).values(), *self._network_columns()):
+            self._check_places("columns", places)
+        # Made here, so that what cannot be read is refused now.
+        _ = self.forest, self.networks
         for target in self.targets:
             self._check(target)
+
+    def _network_columns(self) -> tuple[NDArray[Any], ...]:
+        return tuple(self.tensors.get(NETWORK, {}).values())
+
+    def _check_places(self, key: str, places: NDArray[Any]) -> None:
+        count = len(self.features)
+        if places.ndim != 1 or places.dtype.kind not in "iu":
+            raise _refuse(key, f"{places.dtype} {places.shape}", "places of features")
+        if len(places) and not (places.min() >= 0 and places.max() < count):
+            raise _refuse(key, places.tolist(), f"places of features, 0 to {count - 1}")
 
     def _check(self, target: Target) -> None:
         key = f"target {target.name}"
@@ -155,36 +205,63 @@ class Bundle:
             raise _refuse(f"{key} horizon_h", target.horizon_h, "1 or more")
         if target.output not in get_args(Output):
             raise _refuse(f"{key} output", target.output, " or ".join(get_args(Output)))
-        if not target.parts:
-            raise _refuse(f"{key} parts", "none", "one or more")
-        for part in target.parts:
-            kind, _, name = part.model.partition(".")
-            known = {
-                "trees": name in self.texts,
-                "linear": "coefficients" in self.tensors.get(name, {}),
-                "lstm": name.isdecimal(),
-            }
-            if not known.get(kind, False):
-                there = [f"trees.{text}" for text in self.texts]
-                raise _refuse(f"{key} part", part.model, f"linear.NAME, lstm.K or one of {there}")
-            if not np.isfinite(part.weight):
-                raise _refuse(f"{key} weight of {part.model}", part.weight, "a finite number")
-            if kind == "linear":
-                self._check_linear(name)
+        names = [member.name for member in target.members]
+        if not names or len(set(names)) < len(names):
+            raise _refuse(f"{key} members", names, "one or more, each once")
+        for member in target.members:
+            if not (np.isfinite(member.weight) and member.weight >= 0.0):
+                told = "a finite number of 0 or more"
+                raise _refuse(f"{key} weight of {member.name}", member.weight, told)
+            if not member.parts:
+                raise _refuse(f"{key} parts of {member.name}", "none", "one or more")
+            for part in member.parts:
+                self._check_part(f"{key} part of {member.name}", part)
         if target.calibrator and target.output != "probability":
             raise _refuse(f"{key} calibrator", target.calibrator, "none: it is no probability")
         if target.calibrator:
             self._check_calibrator(target.calibrator)
-        if not (np.isfinite(target.factor) and target.factor > 0.0):
-            raise _refuse(f"{key} factor", target.factor, "a number above 0")
+        if target.bounds and target.bounds not in self.tensors:
+            raise _refuse(f"{key} bounds", target.bounds, "a group of tensors")
+
+    def _check_part(self, key: str, part: Part) -> None:
+        if part.link not in get_args(Link):
+            raise _refuse(f"{key} link", part.link, " or ".join(get_args(Link)))
+        if not part.terms and not part.offset:
+            raise _refuse(key, "nothing", "a model, an offset or both")
+        if part.offset and part.offset not in self.features:
+            raise _refuse(f"{key} offset", part.offset, "a feature of the bundle")
+        if not np.isfinite(part.factor):
+            raise _refuse(f"{key} factor", part.factor, "a finite number")
+        for term in part.terms:
+            kind, _, name = term.partition(".")
+            known = {
+                "trees": name in self.texts,
+                "linear": set(self.tensors.get(name, {})) == set(LINEAR),
+                "lstm": name.isdecimal() and int(name) < self.heads,
+            }
+            if not known.get(kind, False):
+                there = [f"trees.{text}" for text in self.texts]
+                raise _refuse(key, term, f"linear.NAME, lstm.K of the networks or one of {there}")
+            if kind == "linear":
+                self._check_linear(name)
 
     def _check_linear(self, name: str) -> None:
-        group, count = self.tensors[name], len(self.features)
-        if group["coefficients"].shape != (count + 1,):
-            expected = f"({count + 1},): the intercept, then one for each feature"
-            raise _refuse(f"tensors.{name}.coefficients", group["coefficients"].shape, expected)
-        if "fill" in group and group["fill"].shape != (count,):
-            raise _refuse(f"tensors.{name}.fill", group["fill"].shape, f"({count},)")
+        group = self.tensors[name]
+        lines, first = group["intercept"].shape, group["first"]
+        count = group["columns"].shape
+        shapes = {key: values.shape for key, values in group.items()}
+        wanted = dict.fromkeys(("columns", "mean", "scale", "weights"), count)
+        wanted |= {"by": (1,), "value": lines, "intercept": lines}
+        wanted |= {"first": (lines[0] + 1 if len(lines) == 1 else 0,)}
+        if shapes != wanted:
+            raise _refuse(f"tensors.{name}", shapes, f"{wanted}")
+        ends = len(first) > 1 and first[0] == 0 and first[-1] == count[0]
+        if not ends or (np.diff(first) < 0).any() or first.dtype.kind != "i":
+            raise _refuse(f"tensors.{name}.first", first.tolist(), "where each line begins")
+        self._check_places(f"tensors.{name}.columns", group["columns"])
+        by = int(group["by"][0])
+        if not -1 <= by < len(self.features) or (by < 0 and lines != (1,)):
+            raise _refuse(f"tensors.{name}.by", by, "-1 with one line, or the place of a feature")
 
     def _check_calibrator(self, name: str) -> None:
         group = {key: values.shape for key, values in self.tensors.get(name, {}).items()}
@@ -199,4 +276,29 @@ class Bundle:
     @cached_property
     def forest(self) -> Forest | None:
         """All boosters, ready to forecast; None without any."""
-        return read(self.texts) if self.texts else None
+        if not self.texts:
+            return None
+        return read(self.texts, columns=self.tensors.get(COLUMNS), features=len(self.features))
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """Networks of the ensemble, in order; none without any."""
+        if NETWORK not in self.tensors:
+            return ()
+        found: list[Network] = []
+        while (group := f"{NETWORK}-{len(found)}") in self.tensors:
+            try:
+                found.append(Network.from_tensors(self.tensors[group]))
+            except (KeyError, ValueError) as wrong:
+                raise _refuse(f"tensors.{group}", str(wrong), "the arrays of a network") from None
+        width = sum(len(places) for places in self._network_columns())
+        for network in found:
+            if network.inputs.shape[0] != width + 1 or network.out.shape != found[0].out.shape:
+                told = f"networks of one shape that read {width} features"
+                raise _refuse(f"tensors.{NETWORK}", network.inputs.shape, told)
+        return tuple(found)
+
+    @property
+    def heads(self) -> int:
+        """Forecasts of the networks; 0 without any."""
+        return self.networks[0].out.shape[1] if self.networks else 0

@@ -220,7 +220,12 @@ def _begin(shared: _Shared, given: _Given, recipe: Recipe) -> tuple[jax.Array, _
         weights = _initial(mine.key, width, heads, recipe.hidden)
         none = jnp.zeros((), jnp.int32)
         state = _State(
-            weights, _rate(recipe).init(weights), weights, jnp.full((), jnp.inf), none, none
+            weights,
+            _rate(recipe).init(weights),
+            weights,
+            jnp.full((), jnp.inf, jnp.float32),
+            none,
+            none,
         )
         return _table(shared.X, mine.mean, mine.scale), state
 

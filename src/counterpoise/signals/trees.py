@@ -205,7 +205,9 @@ _READING = {
 }
 
 
-def _tree(source: _Text, number: int, fields: dict[str, str], features: int) -> _Tree:
+def _tree(
+    source: _Text, number: int, fields: dict[str, str], columns: Ints, features: int
+) -> _Tree:
     def place(key: str) -> str:
         return f"tree {number}, {key}"
 
@@ -225,8 +227,8 @@ def _tree(source: _Text, number: int, fields: dict[str, str], features: int) -> 
     feature, decision = whole("split_feature", inner), whole("decision_type", inner)
     threshold = source.numbers(place("threshold"), fields.get("threshold"), inner)
     children = np.column_stack([whole("right_child", inner), whole("left_child", inner)])
-    if ((feature < 0) | (feature >= features)).any():
-        raise source.refuse(place("split_feature"), feature.max(), f"0 to {features - 1}")
+    if ((feature < 0) | (feature >= len(columns))).any():
+        raise source.refuse(place("split_feature"), feature.max(), f"0 to {len(columns) - 1}")
     if (unknown := [int(d) for d in decision if d & 1 or d >> 2 not in range(3)]) != []:
         raise source.refuse(place("decision_type"), unknown[0], "a split of numbers")
     # In the text a leaf is ~leaf, and every node comes after its parent.
@@ -240,7 +242,7 @@ def _tree(source: _Text, number: int, fields: dict[str, str], features: int) -> 
     reading = np.array([_READING[d >> 2, d >> 1 & 1] for d in decision.tolist()], np.int32)
     own = np.repeat(np.arange(inner, inner + leaves), 2)
     return _Tree(
-        np.concatenate([reading * features + feature, np.zeros(leaves)]).astype(np.int32),
+        np.concatenate([reading * features + columns[feature], np.zeros(leaves)]).astype(np.int32),
         np.concatenate([threshold, np.zeros(leaves)]),
         np.concatenate([places.ravel(), own]).astype(np.int32),
         np.concatenate([np.zeros(inner), leaf_value]),
@@ -248,38 +250,71 @@ def _tree(source: _Text, number: int, fields: dict[str, str], features: int) -> 
     )
 
 
-def read(texts: Mapping[str, str]) -> Forest:
+@dataclass(frozen=True)
+class _Parsed:
+    """A text in its fields, and how many features it was trained on."""
+
+    source: _Text
+    head: dict[str, str]
+    trees: list[dict[str, str]]
+    width: int
+
+
+def _parsed(source: _Text) -> _Parsed:
+    head, trees = source.parts()
+    highest = int(source.whole("max_feature_idx", head.get("max_feature_idx"), 1)[0])
+    if not 0 <= highest < MOST_FEATURES:
+        raise source.refuse("max_feature_idx", highest, f"0 to {MOST_FEATURES - 1}")
+    return _Parsed(source, head, trees, highest + 1)
+
+
+def read(
+    texts: Mapping[str, str],
+    *,
+    columns: Mapping[str, NDArray[np.integer]] | None = None,
+    features: int | None = None,
+) -> Forest:
     """Make boosters ready to forecast together.
 
     Parameters
     ----------
     texts : mapping of str to str
-        LightGBM text by name. Objective ``binary`` or one of :data:`IDENTITY`; all trained on the
-        same features in the same order.
+        LightGBM text by name. Objective ``binary`` or one of :data:`IDENTITY`.
+    columns : mapping of str to int (K,), optional
+        Places in a row of the K features a text was trained on, in its order; a text that is not
+        named reads every value of a row.
+    features : int, optional
+        Values of a row; by default as many as the texts were trained on.
 
     Raises
     ------
     RejectData
         A text that is damaged, or says something this walk does not do; it names the line.
     FixConfig
-        No text, or texts of different numbers of features.
+        No text, texts of different numbers of features, or columns that are not those of a text.
     """
-    widths: dict[str, int] = {}
-    trees: list[_Tree] = []
-    first, sigmoid = [0], []
-    for name, text in texts.items():
-        source = _Text(name, text)
-        head, found = source.parts()
-        highest = int(source.whole("max_feature_idx", head.get("max_feature_idx"), 1)[0])
-        if not 0 <= highest < MOST_FEATURES:
-            raise source.refuse("max_feature_idx", highest, f"0 to {MOST_FEATURES - 1}")
-        widths[name] = highest + 1
-        sigmoid.append(source.sigmoid(head))
-        trees += [_tree(source, i, fields, widths[name]) for i, fields in enumerate(found)]
-        first.append(len(trees))
-    if len(set(widths.values())) != 1:
+    parsed = [_parsed(_Text(name, text)) for name, text in texts.items()]
+    columns = columns or {}
+    widths = {one.source.name: one.width for one in parsed}
+    free = {widths[name] for name in texts if name not in columns}
+    if features is None and len(free) == 1:
+        (features,) = free
+    if features is None or any(width != features for width in free):
         told = widths or "no model"
         raise FixConfig("models", told, "one number of features", "save models trained together")
+    trees: list[_Tree] = []
+    first, sigmoid = [0], []
+    for one in parsed:
+        name = one.source.name
+        places = np.asarray(columns.get(name, np.arange(features)), np.int32)
+        if places.shape != (one.width,) or not ((places >= 0) & (places < features)).all():
+            expected = f"the places of its {one.width} features in a row of {features}"
+            raise FixConfig(f"columns of {name}", places.tolist(), expected, "save it again")
+        sigmoid.append(one.source.sigmoid(one.head))
+        trees += [
+            _tree(one.source, i, fields, places, features) for i, fields in enumerate(one.trees)
+        ]
+        first.append(len(trees))
     sizes = np.array([len(tree.slot) for tree in trees])
     begin = np.concatenate([[0], np.cumsum(sizes)])
     # Lanes without a tree rest on the last node, which is a leaf.
@@ -297,7 +332,7 @@ def read(texts: Mapping[str, str]) -> Forest:
         np.array(first, np.int32),
         np.array(sigmoid),
     )
-    return Forest(tuple(texts), next(iter(widths.values())), len(trees), arrays)
+    return Forest(tuple(texts), features, len(trees), arrays)
 
 
 def contributions(text: str, X: Floats) -> Floats:
