@@ -439,8 +439,14 @@ def test_judging_begins_at_a_midnight_at_which_every_target_has_spoken(
     timeline: Timeline, walked: dict[str, Walked]
 ) -> None:
     begun = max(int(np.flatnonzero(np.isfinite(one.best))[0]) for one in walked.values())
-    first = int(timeline.ts_ms[begun])
+    # One of them begins five hours later, and is silent again at the next midnight.
+    late = walked["funding.7d"].best.copy()
+    late[: begun + 5] = np.nan
+    late[begun + 20 : begun + 30] = np.nan
+    walked = {**walked, "funding.7d": replace(walked["funding.7d"], best=late)}
+    first = int(timeline.ts_ms[begun + 5])
     midnight = -(-first // DAY_MS) * DAY_MS
+    assert midnight > first
     # A burn-in longer than history is no reason to say nothing.
     assert first_judged(timeline, walked, settings_of()) == midnight
     assert first_judged(timeline, walked, settings_of(burn_in_days=0)) == midnight
