@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from counterpoise.signals.bundle import Bundle
 
 _WIDTH = 80
-#: What is trained where ``now`` has no lake: the readings of C and a number, within a minute or two.
+#: Trained where ``now`` has no lake: the readings of C and a number, within a minute or two.
 _DEMO = ("direction.4h", "volatility.24h", "hedge_pays.4h")
 _NOT_KEPT = (
     "No lake here: trained on the embedded market, and not kept. Next, for your own data: --lake "
