@@ -232,23 +232,43 @@ def _ablation(rows: Sequence[Json]) -> str:
     )
 
 
+def bars(told: Mapping[str, float], title: str, name: str, *, shares: bool = False) -> str:
+    """Horizontal bars of features, the first on top; what pulls down has a colour of its own.
+
+    Parameters
+    ----------
+    told : mapping of str to float
+    title, name : str
+        Of the figure, and of its place on the page.
+    shares : bool
+        Numbers are shares, shown as percent.
+    """
+    values = list(told.values())[::-1]
+    figure = go.Figure()
+    figure.add_bar(
+        x=values,
+        y=[feature.replace("_", " ") for feature in told][::-1],
+        orientation="h",
+        marker={"color": [_COLOURS[0] if value >= 0 else _COLOURS[1] for value in values]},
+        hovertemplate=f"%{{y}}: %{{x:{'.1%' if shares else '+.4g'}}}<extra></extra>",
+    )
+    if shares:
+        figure.update_xaxes(tickformat=".0%")
+    return f"<div>{page.figure(_layout(figure, 60 + 22 * len(values), title), name)}</div>"
+
+
 def _contributions(told: Sequence[Json]) -> str:
     if not told:
         return ""
-    figures = []
-    for one in told:
-        names = [name.replace("_", " ") for name in one["features"]][::-1]
-        figure = go.Figure()
-        figure.add_bar(
-            x=list(one["share"])[::-1],
-            y=names,
-            orientation="h",
-            marker={"color": _COLOURS[0]},
-            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    figures = [
+        bars(
+            dict(zip(one["features"], one["share"], strict=True)),
+            one["target"],
+            f"contribution-{one['target']}",
+            shares=True,
         )
-        figure.update_xaxes(tickformat=".0%")
-        drawn = _layout(figure, 60 + 22 * len(names), one["target"])
-        figures.append(f"<div>{page.figure(drawn, 'contribution-' + one['target'])}</div>")
+        for one in told
+    ]
     return page.section(
         "What the trees look at",
         page.paragraph(

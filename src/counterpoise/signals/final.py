@@ -33,6 +33,7 @@ from counterpoise.signals.outputs import calibrator_tensors, linear_tensors
 from counterpoise.signals.programme import LEVEL, SCALE_HALF_LIFE, Programme, Walked
 from counterpoise.signals.targets import Candidate, Target, judged
 from counterpoise.signals.targets import Part as Learner
+from counterpoise.signals.targets import targets as targets_of
 from counterpoise.signals.training import round_trip_cost
 from counterpoise.units import from_ms
 
@@ -72,6 +73,18 @@ def hedge_pays(settings: Settings, folder: Path | None = None) -> Target:
         ("trees",),
         0.02,
     )
+
+
+def live_targets(settings: Settings, folder: Path | None = None) -> dict[str, Target]:
+    """Every target of the programme, and whether the hedge pays.
+
+    Parameters
+    ----------
+    settings : Settings
+    folder : Path, optional
+        Cache of trained trees.
+    """
+    return {**targets_of(folder), PAYS: hedge_pays(settings, folder)}
 
 
 def output_of(target: Target) -> Output:

@@ -352,6 +352,17 @@ def load(folder: Path, *, features: Sequence[str], now: datetime) -> Bundle:
         raise RejectData(str(folder), "content", str(wrong), "a usable bundle", _AGAIN) from None
 
 
+def features_of(folder: Path) -> tuple[str, ...]:
+    """Features a run reads, in its order, by its manifest: for a caller that feeds by name.
+
+    Raises
+    ------
+    RejectData
+        A manifest that cannot be read.
+    """
+    return tuple(name for name, _ in _read_manifest(folder).features)
+
+
 def list_runs(folder: Path) -> tuple[Run, ...]:
     """Runs of a store, oldest first; none where there is no such folder.
 
