@@ -8,7 +8,7 @@ import pytest
 
 from counterpoise.config import SignalSettings
 from counterpoise.errors import NotEnoughData
-from counterpoise.market.timeline import Bars, Timeline
+from counterpoise.market.timeline import Bars
 from counterpoise.signals import conformal, labels, stack
 from counterpoise.signals.confidence import fit_validated
 from counterpoise.signals.linear import Linear
@@ -433,20 +433,3 @@ def test_every_target_names_its_baseline_and_its_blend_among_its_candidates(key:
     assert len(set(names)) == len(names)
     label = target.outcome(random_timeline(400))
     assert label.horizon_h == target.horizon_h
-
-
-def test_targets_of_another_venue_are_about_its_funding() -> None:
-    base = random_timeline(400)
-
-    def doubled(values: np.ndarray) -> np.ndarray:
-        return np.hstack([values, 2.0 * values])
-
-    both: Timeline = replace(
-        base,
-        venues=("binance", "bybit"),
-        funding_settled=doubled(base.funding_settled),
-        funding_interval_h=np.full((400, 2), 8.0),
-    )
-    for key in ("funding.next", "funding.1d", "funding.7d"):
-        ours, theirs = (of[key].outcome(both).values for of in (EVERY, targets(venue=1)))
-        np.testing.assert_allclose(theirs, 2.0 * ours, rtol=1e-12)

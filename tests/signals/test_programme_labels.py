@@ -48,6 +48,16 @@ def two_venues(hours: int = HOURS) -> Timeline:
 
 PAIR = two_venues()
 
+
+def alone(venue: int) -> Timeline:
+    """The funding of one venue of the pair as the only one."""
+    return replace(
+        PAIR,
+        funding_settled=PAIR.funding_settled[:, [venue]],
+        funding_interval_h=PAIR.funding_interval_h[:, [venue]],
+    )
+
+
 #: Label of a timeline, and whether nothing after its told rows may be known on a cut timeline.
 EVERY: dict[str, tuple[Callable[[Timeline], Label], bool]] = {
     "direction 1 h": (lambda tl: labels.direction(tl, 1), True),
@@ -121,7 +131,7 @@ def test_a_price_that_does_not_move_has_no_log_variance() -> None:
 
 @pytest.mark.parametrize("venue", [0, 1])
 def test_running_funding_is_the_next_settlement_of_its_venue_per_eight_hours(venue: int) -> None:
-    label = labels.running_funding(PAIR, venue)
+    label = labels.running_funding(alone(venue))
     assert label.horizon_h == 8
     settled, interval = PAIR.funding_settled[:, venue], PAIR.funding_interval_h[:, venue]
     for t in range(HOURS):
@@ -136,7 +146,7 @@ def test_running_funding_is_the_next_settlement_of_its_venue_per_eight_hours(ven
 @pytest.mark.parametrize("venue", [0, 1])
 @pytest.mark.parametrize("hours", [24, 168])
 def test_mean_funding_is_what_a_day_pays_scaled_to_eight_hours(venue: int, hours: int) -> None:
-    label = labels.mean_funding(PAIR, hours, venue)
+    label = labels.mean_funding(alone(venue), hours)
     settled, interval = PAIR.funding_settled[:, venue], PAIR.funding_interval_h[:, venue]
     known = 0
     for t in range(HOURS):

@@ -99,6 +99,9 @@ def report(
         Path | None,
         typer.Option(parser=named_path, metavar="FILE", help="Write the page, as HTML."),
     ] = None,
+    venue: Annotated[
+        str | None, typer.Option(help="Perpetual and funding of this venue, not the settings'.")
+    ] = None,
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Ask what each group of features adds (minutes).")
     ] = False,
@@ -124,6 +127,8 @@ def report(
     from counterpoise.signals.targets import find, kind_of
 
     overrides: dict[str, Any] = {} if lake is None else {"lake": lake}
+    if venue is not None:
+        overrides["venue"] = {"names": (venue,)}
     settings = load_settings(config, overrides)
     keys = tuple(dict.fromkeys(target or ()))
     for key in keys:
@@ -152,7 +157,14 @@ def report(
     if page is not None:
         write_page(page, signals_page(found))
     if json:
-        print_json(found | {"note": note, "page": None if page is None else str(page)})
+        print_json(
+            found
+            | {
+                "venue": settings.venue.names[0],
+                "note": note,
+                "page": None if page is None else str(page),
+            }
+        )
         return
     if found["synthetic"]:
         typer.echo("SYNTHETIC MARKET: proves plumbing, not edge.")

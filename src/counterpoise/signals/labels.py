@@ -127,18 +127,17 @@ def next_funding(timeline: Timeline) -> Label:
     return Label("funding", FUNDING_HORIZON_H, values)
 
 
-def _per_8h(timeline: Timeline, venue: int) -> Floats:
-    """Settled rates per 8 h, NaN where nothing is settled; shape (T,)."""
-    interval = timeline.funding_interval_h[:, venue]
-    return np.asarray(timeline.funding_settled[:, venue] * 8.0 / interval)
+def _per_8h(timeline: Timeline) -> Floats:
+    """Settled rates of the first venue per 8 h, NaN where nothing is settled; shape (T,)."""
+    return np.asarray(timeline.funding_settled[:, 0] * 8.0 / timeline.funding_interval_h[:, 0])
 
 
-def running_funding(timeline: Timeline, venue: int = 0) -> Label:
+def running_funding(timeline: Timeline) -> Label:
     """The next settlement after each tick, per 8 h, whatever the venue's interval.
 
     Horizon 8 h; NaN where nothing settles within it, at a gap or at the end.
     """
-    settled = _per_8h(timeline, venue)
+    settled = _per_8h(timeline)
     values = np.full(len(settled), np.nan)
     for hours in range(FUNDING_HORIZON_H, 0, -1):
         later = ahead(settled, hours)
@@ -146,15 +145,15 @@ def running_funding(timeline: Timeline, venue: int = 0) -> Label:
     return Label("funding", FUNDING_HORIZON_H, values)
 
 
-def mean_funding(timeline: Timeline, horizon_h: int, venue: int = 0) -> Label:
+def mean_funding(timeline: Timeline, horizon_h: int) -> Label:
     """Mean of the rates settled over the horizon, per 8 h, seen from each settlement.
 
     NaN at ticks without a settlement, and where less than five sixths of the horizon is covered by
     settlements.
     """
-    settled = _per_8h(timeline, venue)
+    settled = _per_8h(timeline)
     seen = np.isfinite(settled)
-    interval = np.where(seen, timeline.funding_interval_h[:, venue], 0.0)
+    interval = np.where(seen, timeline.funding_interval_h[:, 0], 0.0)
     weighted = np.concatenate([np.where(seen, settled, 0.0) * interval, np.zeros(horizon_h)])
     covered = np.concatenate([interval, np.zeros(horizon_h)])
     windows = np.lib.stride_tricks.sliding_window_view(weighted, horizon_h)[1:].sum(axis=1)

@@ -2,7 +2,8 @@
 
 Each target names its outcome, the candidates that forecast it and the loss that judges them. The
 choice was made on data to 2023-12-31; every configuration tried is in docs/trials.md. Changing a
-recipe here is a new trial.
+recipe here is a new trial. Perpetual, funding and mark are those of the timeline's first venue:
+another venue's forecasts are those of a timeline of its own.
 """
 
 from collections.abc import Callable
@@ -158,9 +159,9 @@ def _volatility(hours: int, horizon: str, stride: int, rate: float, folder: Path
     )
 
 
-def _funding(hours: int, horizon: str, venue: int, folder: Path | None) -> Target:
+def _funding(hours: int, horizon: str, folder: Path | None) -> Target:
     def own(timeline: Timeline) -> Label:
-        return labels.mean_funding(timeline, hours, venue)
+        return labels.mean_funding(timeline, hours)
 
     def alone(model: Model) -> Candidate:
         return Candidate(model.name, (Part(model, own),))
@@ -185,9 +186,9 @@ def _funding(hours: int, horizon: str, venue: int, folder: Path | None) -> Targe
     )
 
 
-def _next_funding(venue: int, folder: Path | None) -> Target:
+def _next_funding(folder: Path | None) -> Target:
     def own(timeline: Timeline) -> Label:
-        return labels.running_funding(timeline, venue)
+        return labels.running_funding(timeline)
 
     def alone(model: Model) -> Candidate:
         return Candidate(model.name, (Part(model, own),))
@@ -244,15 +245,13 @@ def _adverse_move(hours: int, quantile: float, horizon: str, folder: Path | None
     )
 
 
-def targets(folder: Path | None = None, venue: int = 0) -> dict[str, Target]:
+def targets(folder: Path | None = None) -> dict[str, Target]:
     """Every target by its key.
 
     Parameters
     ----------
     folder : Path, optional
         Cache of trained trees.
-    venue : int
-        Place of the funding's venue on the timeline.
     """
     found = (
         _direction(4, folder),
@@ -261,9 +260,9 @@ def targets(folder: Path | None = None, venue: int = 0) -> dict[str, Target]:
         _volatility(24, "24h", 3, 0.04, folder),
         _volatility(4, "4h", 2, 0.01, folder),
         _volatility(168, "7d", 6, 0.03, folder),
-        _next_funding(venue, folder),
-        _funding(24, "1d", venue, folder),
-        _funding(168, "7d", venue, folder),
+        _next_funding(folder),
+        _funding(24, "1d", folder),
+        _funding(168, "7d", folder),
         _adverse_move(24, 0.95, "24h", folder),
         _adverse_move(24, 0.99, "24h_99", folder),
     )
