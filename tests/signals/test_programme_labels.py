@@ -51,7 +51,7 @@ PAIR = two_venues()
 
 def alone(venue: int) -> Timeline:
     """The funding of one venue of the pair as the only one."""
-    return replace(
+    return dataclasses.replace(
         PAIR,
         funding_settled=PAIR.funding_settled[:, [venue]],
         funding_interval_h=PAIR.funding_interval_h[:, [venue]],
