@@ -66,9 +66,7 @@ EVERY: dict[str, tuple[Callable[[Timeline], Label], bool]] = {
     "variance 4 h": (lambda tl: labels.log_variance(tl, 4), True),
     "variance 168 h": (lambda tl: labels.log_variance(tl, 168), True),
     "running funding": (labels.running_funding, False),
-    "running funding there": (lambda tl: labels.running_funding(tl, 1), False),
     "mean funding 24 h": (lambda tl: labels.mean_funding(tl, 24), True),
-    "mean funding 168 h there": (lambda tl: labels.mean_funding(tl, 168, 1), True),
     "adverse move 24 h": (lambda tl: labels.adverse_move(tl, 24), True),
 }
 
