@@ -2,11 +2,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The peer of `make bench` lives in an environment of its own.
+# The peers of `make bench` live in environments of their own.
 PEER := .venv-vectorbt
+PEER_LSTM := .venv-pytorch
 ANVIL := .anvil
 ANVIL_VERSION := 1.7.1
 PEER_CONSTRAINTS := tests/benchmarks/constraints-vectorbt.txt
+PEER_LSTM_CONSTRAINTS := tests/benchmarks/constraints-pytorch.txt
 
 .PHONY: demo test test-long bench lint format clean
 
@@ -20,6 +22,12 @@ $(PEER)/.installed: $(PEER_CONSTRAINTS) tools/make-venv.sh
 	@sh tools/make-venv.sh $(PEER)
 	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint $(PEER_CONSTRAINTS) 'vectorbt[rust]'
+	@touch $@
+
+$(PEER_LSTM)/.installed: $(PEER_LSTM_CONSTRAINTS) tools/make-venv.sh
+	@sh tools/make-venv.sh $(PEER_LSTM)
+	@$(PEER_LSTM)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(PEER_LSTM_CONSTRAINTS) torch numpy
 	@touch $@
 
 # A real Ethereum node for the tests; without npm they skip and say so.
@@ -41,7 +49,7 @@ test: $(STAMP) $(ANVIL)/.installed lint
 test-long: $(STAMP) $(ANVIL)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
-bench: $(STAMP) $(PEER)/.installed
+bench: $(STAMP) $(PEER)/.installed $(PEER_LSTM)/.installed
 	$(BIN)/python -m tests.benchmarks.bench
 
 lint: $(STAMP)
@@ -54,4 +62,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(PEER) $(ANVIL) demo-out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) $(PEER_LSTM) $(ANVIL) demo-out .pytest_cache .mypy_cache .ruff_cache

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from tests.benchmarks.guard import guard
+from tests.benchmarks.lstm import lstm
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
 from tests.benchmarks.simulation import simulation
 from tests.benchmarks.study import study
+from tests.benchmarks.walkforward import walkforward
 
 BENCH_JSON = ROOT / "bench.json"
 
@@ -66,8 +68,10 @@ GROUPS = {
     "guard": guard,
     "features": features,
     "live_signals": live_signals,
+    "lstm": lstm,
     "trades": trades,
     "study": study,
+    "walkforward": walkforward,
     "help": help_seconds,
 }
 

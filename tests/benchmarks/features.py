@@ -219,9 +219,27 @@ def _events() -> dict[str, pl.Expr]:
     return found
 
 
+def _bitcoin() -> dict[str, pl.Expr]:
+    price, high, low = (pl.col(f"hourly.btc_{part}") for part in ("close", "high", "low"))
+
+    def scaled(log: pl.Expr, hours: int) -> pl.Expr:
+        return (log - log.shift(hours)) / (_ewma((log - log.shift(1)) ** 2, 168) * hours).sqrt()
+
+    def place(hours: int) -> pl.Expr:
+        top, bottom = high.rolling_max(hours), low.rolling_min(hours)
+        return (price - bottom) / (top - bottom) - 0.5
+
+    ratio = (pl.col("spot.close") / price).log()
+    return {
+        **{f"btc_return_{h}h": scaled(price.log(), h) for h in (1, 4, 8, 24)},
+        **{f"btc_range_position_{h}h": place(h) for h in (8, 24, 48)},
+        **{f"eth_btc_return_{h}h": scaled(ratio, h) for h in (1, 4, 8, 24, 72)},
+    }
+
+
 def peer(timeline: Timeline) -> dict[str, pl.Expr]:
     """Every feature of the catalog as an expression on :func:`inputs_frame`, in its order."""
-    found = _price() | _carry(timeline) | _slow() | _flow() | _events()
+    found = _price() | _carry(timeline) | _slow() | _flow() | _events() | _bitcoin()
     return {name: found[name] for name in FEATURES}
 
 

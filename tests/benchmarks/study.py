@@ -23,15 +23,16 @@ to = "edge"
 """
 
 
-def _counterpoise(*arguments: str | Path) -> Finished:
+def counterpoise(*arguments: str | Path) -> Finished:
+    """Run the command in a process of its own."""
     code = "from counterpoise.cli import main; main()"
     return run_process([sys.executable, "-c", code, *arguments])
 
 
-def _fresh_lake(lake: Path) -> str:
+def fresh_lake(lake: Path) -> str:
     """Fill a lake without models or earlier results; return what it holds, in words."""
     if (REAL_DATA / "MANIFEST.md").exists():
-        _counterpoise("data", "import", REAL_DATA, "--lake", lake)
+        counterpoise("data", "import", REAL_DATA, "--lake", lake)
         return "real data"
     code = (
         "import sys; from counterpoise.market.lake import Lake; "
@@ -47,11 +48,11 @@ def study() -> dict[str, Entry]:
     with tempfile.TemporaryDirectory(prefix="counterpoise-bench-") as name:
         folder = Path(name)
         lake, rule, out = folder / "lake", folder / "my_rule.toml", folder / "out"
-        held = _fresh_lake(lake)
+        held = fresh_lake(lake)
 
         def run(width: float) -> tuple[Finished, dict[str, object]]:
             rule.write_text(RULE.format(width=width), encoding="utf-8")
-            done = _counterpoise(
+            done = counterpoise(
                 "study", "--lake", lake, "--out", out, "--rule", rule, "--profile", "--json"
             )
             return done, json.loads(done.printed)

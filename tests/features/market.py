@@ -32,6 +32,7 @@ def market(hours: int, *, seed: int = 0, gap_share: float = 0.0) -> Timeline:
         return level * np.exp(np.cumsum(step * rng.normal(size=hours)))
 
     volume = timeline.perp.volume[:, 0]
+    btc = random_timeline(hours, seed=seed + 2, gap_share=gap_share, start_ms=START_MS).spot
     return dataclasses.replace(
         timeline,
         daily=timeline.daily | more,
@@ -42,6 +43,9 @@ def market(hours: int, *, seed: int = 0, gap_share: float = 0.0) -> Timeline:
             "taker_buy_base": rng.uniform(0.3, 0.7, hours) * volume,
             "bid_depth_eth": hourly(4e3, 0.1),
             "ask_depth_eth": hourly(4e3, 0.1),
+            "btc_close": btc.close,
+            "btc_high": btc.high,
+            "btc_low": btc.low,
         },
         events={
             f"hours_{side}_{kind}": np.abs(np.arange(hours) * way + first) % 900.0

@@ -51,6 +51,14 @@ def test_a_series_that_never_moves_is_called_constant() -> None:
             {"daily": {"gas_used": SMALL.daily["gas_used"]}},
             "the lake holds no gas_limit_avg",
         ),
+        *(
+            (
+                name,
+                {"hourly": {"taker_buy_base": SMALL.hourly["taker_buy_base"]}},
+                "the lake holds no spot bars of BTC: counterpoise update",
+            )
+            for name in ("btc_return_1h", "btc_range_position_24h", "eth_btc_return_72h")
+        ),
         ("predicted_funding", {"venues": ("mexc",)}, "no funding rule is registered for mexc"),
         (
             "premium_elapsed",

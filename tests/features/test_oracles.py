@@ -13,6 +13,7 @@ from counterpoise.venues import contract_at
 from tests.features.formulas import basis, clock, hourly_sigma, known, mean_of, returns
 from tests.features.market import market
 from tests.features.window_oracles import (
+    BITCOIN,
     FUNDING,
     MEAN_GAPS,
     PREMIUM,
@@ -282,6 +283,7 @@ ORACLES: dict[str, Callable[[Timeline, int], float]] = {
             (f"near_{kind}", near(kind)),
         )
     },
+    **BITCOIN,
 }
 
 

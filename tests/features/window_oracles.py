@@ -41,9 +41,27 @@ def volume_ratio(hours: int) -> Oracle:
     return at
 
 
-def range_position(hours: int) -> Oracle:
+def btc_bars(timeline: Timeline) -> np.ndarray:
+    return np.array([timeline.hourly[f"btc_{part}"] for part in ("high", "low", "close")])
+
+
+def own_return(price: Callable[[Timeline], np.ndarray], hours: int) -> Oracle:
+    """Return of a price in standard deviations of its own hourly returns."""
+
     def at(timeline: Timeline, t: int) -> float:
-        bars = np.array([timeline.spot.high, timeline.spot.low, timeline.spot.close])
+        seen = price(timeline)[: t + 1]
+        steps = known(np.log(seen[1:]) - np.log(seen[:-1]))
+        if t < hours or len(steps) < 24:
+            return np.nan
+        return np.log(seen[t] / seen[t - hours]) / np.sqrt(hours * mean_of(steps**2, 168))
+
+    return at
+
+
+def range_position(hours: int, of: str = "spot") -> Oracle:
+    def at(timeline: Timeline, t: int) -> float:
+        spot = timeline.spot
+        bars = btc_bars(timeline) if of == "btc" else np.array([spot.high, spot.low, spot.close])
         window = bars[:, max(t - hours + 1, 0) : t + 1]
         whole = window[:, np.isfinite(window).all(axis=0)]
         if np.isnan(bars[:, t]).any() or 6 * whole.shape[1] < 5 * hours:
@@ -134,5 +152,13 @@ FUNDING = {
     "funding_default_share_21": settlements(
         21, lambda rates: np.isclose(rates, 1e-4, rtol=0, atol=1e-9).mean()
     ),
+}
+BITCOIN = {
+    **{f"btc_return_{h}h": own_return(lambda tl: btc_bars(tl)[2], h) for h in (1, 4, 8, 24)},
+    **{f"btc_range_position_{h}h": range_position(h, "btc") for h in (8, 24, 48)},
+    **{
+        f"eth_btc_return_{h}h": own_return(lambda tl: tl.spot.close / btc_bars(tl)[2], h)
+        for h in (1, 4, 8, 24, 72)
+    },
 }
 WEEKENDS = {f"weekend_ahead_{h}h": weekend_ahead(h) for h in (4, 24)}

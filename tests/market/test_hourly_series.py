@@ -15,6 +15,7 @@ from tests.market.small_tables import bars, settlements
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOURS = 12
 METRICS = DatasetKey("futures_metrics", "binance", "ETHUSDT", "5m")
+BTC = DatasetKey("spot_bars", "binance", "BTCUSDT", "1h")
 BOOK = DatasetKey("book_depth", "binance", "ETHUSDT", "1m")
 TICKS = [START + timedelta(hours=n + 1) for n in range(HOURS)]
 
@@ -104,6 +105,26 @@ def test_the_base_fee_of_an_hour_is_known_at_the_tick_after_its_end(lake):
     # The hour from 00:00 ends at 01:00 and is known a minute later, so the tick of 02:00 sees it.
     assert found[:6].tolist() == pytest.approx([np.nan, 1e9, 2e9, 3e9, 4e9, 4e9], nan_ok=True)
     assert np.isnan(found[8:]).all()
+
+
+def test_a_bar_of_bitcoin_is_known_at_its_close_and_a_missing_one_is_unknown(lake):
+    table = bars([60_000.0 + n for n in range(HOURS)], start=START)
+    hourly = timeline_with(lake, more={BTC: pl.concat([table[:4], table[5:]])}).hourly
+    # The bar from 03:00 closes at the tick of 04:00; the one from 04:00 is missing.
+    assert TICKS[3] == START + timedelta(hours=4)
+    for part, more in (("close", 0.0), ("high", 1.0), ("low", -1.0)):
+        expected = [60_000.0 + n + more if n != 4 else np.nan for n in range(HOURS)]
+        np.testing.assert_array_equal(hourly[f"btc_{part}"], expected)
+
+
+def test_cutting_the_bars_of_bitcoin_leaves_every_tick_before_the_cut_as_it_was(lake, tmp_path):
+    table = bars(np.random.default_rng(2).uniform(5e4, 6e4, HOURS).tolist(), start=START)
+    whole = timeline_with(lake, more={BTC: table}).hourly
+    for cut in (1, 5, 11):
+        short = timeline_with(Lake(tmp_path / f"cut{cut}"), more={BTC: table[:cut]}).hourly
+        for name in ("btc_close", "btc_high", "btc_low"):
+            assert short[name][:cut].tobytes() == whole[name][:cut].tobytes()
+            assert np.isnan(short[name][cut:]).all()
 
 
 def test_cutting_the_tables_leaves_every_tick_before_the_cut_as_it_was(lake, tmp_path):

@@ -200,3 +200,27 @@ def test_a_short_past_is_calibrated_as_before_and_an_early_calm_has_no_free_map(
     assert fit_validated(holed, unknown, horizon_h=4) == fit_validated(
         scores[kept], outcomes[kept], horizon_h=4
     )
+
+
+def test_outcomes_that_overlap_the_part_learned_from_do_not_choose() -> None:
+    decided = 0
+    for seed in range(40):
+        scores, outcomes = scored(8000, slope=0.8, seed=seed)
+        cut, horizon_h = 2 * 8000 // 3, 8
+        smooth = fit_platt(scores[:cut], outcomes[:cut])
+        free = fit_isotonic(scores[:cut], outcomes[:cut], horizon_h=horizon_h)
+        # Just behind the cut all speaks for the free map, as loudly as anything can.
+        loudest = scores[np.argmax(np.abs(free(scores) - smooth(scores)))]
+        scores[cut : cut + horizon_h] = loudest
+        lies_above = free(np.array([loudest]))[0] > smooth(np.array([loudest]))[0]
+        outcomes[cut : cut + horizon_h] = float(lies_above)
+
+        def lead(start: int, p: np.ndarray = scores, y: np.ndarray = outcomes) -> float:
+            """By how much the smooth map is better from a row on."""
+            missed = [np.mean((one(p[start:]) - y[start:]) ** 2) for one in (free, smooth)]  # noqa: B023
+            return float(missed[0] - missed[1])
+
+        if lead(cut) < 0 < lead(cut + horizon_h):
+            decided += 1
+            assert isinstance(fit_validated(scores, outcomes, horizon_h=horizon_h), Platt)
+    assert decided

@@ -89,10 +89,12 @@ class Venue:
         if asked.path == "/fapi/v1/exchangeInfo":
             symbols = [{"symbol": "ETHUSDT", "onboardDate": self.first_ms}, {"symbol": "BTCUSDT"}]
             return json_answer({"symbols": symbols})
-        if asked.query.get("symbol") != "ETHUSDT":
+        symbol = asked.query.get("symbol")
+        spot = asked.path.startswith("/api/")
+        if symbol != "ETHUSDT" and not (spot and symbol == "BTCUSDT"):
             return json_answer({"code": -1121, "msg": "Invalid symbol."}, 400)
         if asked.path == "/api/v3/exchangeInfo":
-            return json_answer({"symbols": [{"symbol": "ETHUSDT"}]})
+            return json_answer({"symbols": [{"symbol": symbol}]})
         first, last = int(asked.query["startTime"]), int(asked.query["endTime"])
         limit = min(int(asked.query["limit"]), self.page_rows)
         if asked.path == "/fapi/v1/fundingRate":
@@ -133,11 +135,12 @@ class Venue:
     def _file(self, path: str) -> bytes | None:
         parts = path.strip("/").split("/")
         spot = parts[1] == "spot"
-        period, kind = parts[-5 if parts[-2] != "ETHUSDT" else -4], parts[-4]
-        if parts[-2] == "ETHUSDT":
+        symbols = ("ETHUSDT", "BTCUSDT") if spot else ("ETHUSDT",)
+        period, kind = parts[-5 if parts[-2] not in symbols else -4], parts[-4]
+        if parts[-2] in symbols:
             period, kind = parts[-4], parts[-3]
         name = parts[-1].removesuffix(".zip")
-        if "ETHUSDT" not in name:
+        if not name.startswith(symbols):
             return None
         date = name[-7:] if period == "monthly" else name[-10:]
         form = "%Y-%m" if period == "monthly" else "%Y-%m-%d"

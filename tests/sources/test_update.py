@@ -15,7 +15,9 @@ from tests.sources.binance_server import Venue, settings_of
 from tests.sources.server import Answer, Server
 
 PERP = DatasetKey("perp_bars", "binance", "ETHUSDT", "1h")
-MARKET = ("spot_bars", "perp_bars", "mark_bars", "premium_bars", "funding")
+#: The second table of spot bars.
+BTC = "spot_bars binance BTCUSDT 1h"
+MARKET = ("spot_bars", BTC, "perp_bars", "mark_bars", "premium_bars", "funding")
 
 
 @pytest.fixture
@@ -62,10 +64,13 @@ def written(tmp_path, venue_url, fred_url):
 
 
 def standing(file, capsys, *more):
-    """Run the command; its exit code, and what it says of each dataset."""
+    """Run the command; its exit code, and what it says of each dataset, by table or :data:`BTC`."""
     code = run_command(["update", "--config", str(file), "--json", *more])
     told = json.loads(capsys.readouterr().out)
-    return code, {one["dataset"].split()[0]: one for one in told}
+    named = [one["dataset"] for one in told]
+    keys = [name if name == BTC else name.split()[0] for name in named]
+    assert len(set(keys)) == len(keys)
+    return code, dict(zip(keys, told, strict=True))
 
 
 def test_everything_that_answers_is_fresh_and_what_does_not_is_named(
@@ -136,7 +141,7 @@ def test_a_hole_behind_the_newest_row_is_told_and_filled_next_time(
         assert run_command(["update", "--config", str(file)]) == code
         out = capsys.readouterr().out
         assert "INCOMPLETE" in out
-        assert "1 of 9 feeds are fresh but lack older rows" in out
+        assert "1 of 10 feeds are fresh but lack older rows" in out
         server.answer = venue.answer
         got, told = standing(file, capsys)
         assert (got, told["perp_bars"]["rows_new"]) == (0, 24)

@@ -147,10 +147,8 @@ def _searched(models: Path | None) -> int:
 def _absent(programme: Programme) -> list[str]:
     unknown = ~np.isfinite(programme.X).any(axis=0)
     names = [name for name, nothing in zip(inputs.NAMES, unknown, strict=True) if nothing]
-    return [
-        *(f"{name}: the lake never knows it" for name in names),
-        *(f"{name}: {reason}" for name, reason in UNAVAILABLE.items()),
-    ]
+    never = [f"{', '.join(names)}: the lake never knows them"] if names else []
+    return [*never, *(f"{name}: {reason}" for name, reason in UNAVAILABLE.items())]
 
 
 def assess(

@@ -141,7 +141,7 @@ def _coverage(targets: Sequence[tuple[str, str, Json]]) -> str:
     rows = []
     for name, horizon, judged in targets:
         cells = [
-            page.percent(part["best"]["coverage"], 1)
+            page.percent(_of(part["best"], "coverage"), 1)
             if (part := judged["by_year"].get(year, {"count": 0}))["count"]
             and "coverage" in part["best"]
             else page.UNKNOWN
@@ -196,6 +196,13 @@ def _candidates(name: str, horizon: str, judged: Json) -> str:
         "adverse_move": ["pinball below static", "holds", "p against static"],
     }.get(name, ["R²", "error / no change", "p against baseline"])
     table = page.table(["candidate", *head, "weight now"], rows)
+    luck = judged.get("overfitting_probability")
+    if luck is not None:
+        table += page.paragraph(
+            f"The candidate that is best in one half of the weeks is below the median of the "
+            f"other half in {page.percent(luck, 0)} of the halvings.",
+            "note",
+        )
     return f"<h3>{page.escape(f'{name} {horizon}'.replace('_', ' '))}</h3>{table}"
 
 

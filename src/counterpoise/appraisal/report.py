@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.appraisal import scores
+from counterpoise.appraisal.choice import overfitting_probability
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals.confidence import brier, reliability_curve
 from counterpoise.signals.programme import LEVEL, Walked
@@ -205,7 +206,8 @@ def report(
     -------
     dict
         ``{target: {horizon: {...}}}`` as of :func:`judge`, each with ``by_year``, ``selection``
-        and ``holdout`` (best and baseline alone), and ``weights`` of the last blend.
+        and ``holdout`` (best and baseline alone), ``weights`` of the last blend, and the
+        ``overfitting_probability`` of picking the best candidate.
     """
     found: dict[str, dict[str, object]] = {}
     ts_ms, years = timeline.ts_ms, _years(timeline.ts_ms)
@@ -222,6 +224,7 @@ def report(
         whole["by_year"] = {str(year): part(years == year) for year in np.unique(years[rows])}
         before = ts_ms + target.horizon_h * HOUR_MS <= holdout_ms
         whole["selection"], whole["holdout"] = part(before), part(ts_ms >= holdout_ms)
+        whole["overfitting_probability"] = overfitting_probability(one, rows)
         last = one.weights[max(one.weights)]
         members = [name for name in target.blended if name in one.candidates]
         whole["weights"] = dict(zip(members, map(float, last), strict=True))

@@ -38,7 +38,7 @@ app.add_typer(commands, name="signals")
 
 _WIDTH = 80
 _EMBEDDED = (
-    "No lake here: audited on the embedded market. Next, for your own data: --lake FOLDER, or "
+    "No lake here: this is the embedded market. Next, for your own data: --lake FOLDER, or "
     "counterpoise data import."
 )
 

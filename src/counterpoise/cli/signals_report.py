@@ -37,6 +37,10 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def _p(value: float | None) -> str:
+    return "< 0.001" if value is not None and value < 0.001 else _number(value)
+
+
 def _row(name: str, horizon: str, judged: "Found") -> list[str]:
     from counterpoise.appraisal.page import better
 
@@ -53,7 +57,7 @@ def _row(name: str, horizon: str, judged: "Found") -> list[str]:
         _number(baseline[key]),
         _number(best[key]),
         span,
-        "" if name == "direction" else _number(best["dm_p"]),
+        "" if name == "direction" else _p(best["dm_p"]),
         "–" if held is None else f"{held:.1%}",
         better(name, judged),
     ]
@@ -74,7 +78,7 @@ def _print(found: "Found") -> None:
     for row in found.get("ablation", []):
         told = f"{row['target']} {row['change']} {row['group']}"
         if not math.isnan(row["gain"]):
-            told += f": loss saved {row['gain']:+.2%}, p {_number(row['p'])}"
+            told += f": loss saved {row['gain']:+.2%}, p {_p(row['p'])}"
         typer.echo(f"{told}: {row['verdict']}.")
     if found["not_evaluated"]:
         typer.echo("Not evaluated: " + "; ".join(found["not_evaluated"]) + ".")

@@ -5,7 +5,7 @@ A new feature is a recursion and its entry in one of the rooms imported here, an
 """
 
 from counterpoise.features import price, volatility, range, carry, premium, funding_means  # noqa: F401, I001  (this order)
-from counterpoise.features import slow, flow, events  # noqa: F401  (this order)
+from counterpoise.features import slow, flow, events, bitcoin  # noqa: F401  (this order)
 from counterpoise.features.feature import FEATURES, KNOWN_AT, SHARED, Feature, Shared
 
 __all__ = ["FEATURES", "KNOWN_AT", "SHARED", "UNAVAILABLE", "Feature", "Shared", "raw_inputs"]

@@ -52,6 +52,8 @@ def _reason(name: str, timeline: Timeline) -> str:
     absent = [part for part in raw_inputs(name) if not np.isfinite(column(timeline, part)).any()]
     if any(part.startswith("events.") for part in absent):
         return "the lake holds no calendar: counterpoise data fetch events"
+    if any(part.startswith("hourly.btc_") for part in absent):
+        return "the lake holds no spot bars of BTC: counterpoise update"
     series = [part.split(".")[1] for part in absent if part.startswith(("daily.", "hourly."))]
     if series:
         return f"the lake holds no {' and no '.join(series)}"

@@ -277,13 +277,13 @@ def rolling_mean(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
 
 @njit
 def difference(state: Floats, x: tuple[Floats, ...], out: Floats) -> None:
-    """First minus second. ``x`` = (mean log over the short window, over the long one); no state.
+    """First minus second, of two logarithms. ``x`` = (first, second); no state.
 
-    Formula: mean of ln V over n hours − mean of ln V over 168 hours.
+    Formula: mean of ln V over n hours − mean of ln V over 168 hours; ln S_ETH − ln S_BTC.
     Unit: natural log of a ratio.
-    Pitfall: a window that is no whole number of days has the hour of the day in it, one of less
-    than a week the weekend.
-    Source: none; abnormal volume as commonly used.
+    Pitfall: of volume, a window that is no whole number of days has the hour of the day in it, one
+    of less than a week the weekend.
+    Source: none; abnormal volume and relative prices as commonly used.
     """
     for t in range(out.shape[0]):
         out[t] = x[0][t] - x[1][t]

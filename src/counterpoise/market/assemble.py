@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from counterpoise.errors import FixConfig, NotEnoughData
 from counterpoise.market.asof import Notes, daily_series
 from counterpoise.market.event_clock import event_clock
-from counterpoise.market.hourly import hourly_series
+from counterpoise.market.hourly import REFERENCE_COIN, hourly_series
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import EVENTS, DatasetKey
 from counterpoise.market.row_checks import SETTLEMENT_JITTER_MS
@@ -49,6 +49,18 @@ def base_asset(symbol: str) -> str:
         if plain.endswith(quote) and len(plain) > len(quote):
             return plain.removesuffix(quote)
     return plain
+
+
+def reference_bars(symbol: str) -> DatasetKey:
+    """Spot bars of the reference coin, quoted as a symbol is.
+
+    Examples
+    --------
+    >>> str(reference_bars("ETHUSDT"))
+    'spot_bars binance BTCUSDT 1h'
+    """
+    other = symbol.upper().replace(base_asset(symbol), REFERENCE_COIN, 1)
+    return DatasetKey("spot_bars", SPOT_VENUE, other, _BAR)
 
 
 def build_timeline(
@@ -130,7 +142,7 @@ def build_timeline(
         notes=tuple(notes.lines),
         synthetic=lake.synthetic,
         events=event_clock(lake.read_key(EVENTS), ts_ms) if EVENTS in lake.datasets() else {},
-        hourly=hourly_series(lake, names[0], sources[0].symbols(), ts_ms),
+        hourly=hourly_series(lake, names[0], sources[0].symbols(), reference_bars(symbol), ts_ms),
     )
 
 

@@ -1,7 +1,8 @@
-"""Series that change within the day, as known at each tick: flow, open interest, book, base fee.
+"""Series that change within the day, as known at each tick: flow, interest, book, fee, bitcoin.
 
-They are taken from the tables a fetch brings and an import of bars usually lacks. A series the lake
-does not hold is NaN throughout. Slower series are in ``asof``, prices and funding in ``assemble``.
+But for the bars of the reference coin they are taken from the tables a fetch brings and an import
+of bars usually lacks. A series the lake does not hold is NaN throughout. Slower series are in
+``asof``, prices and funding in ``assemble``.
 """
 
 import numpy as np
@@ -28,11 +29,16 @@ METRICS = ("open_interest_eth", "open_interest_usd", "accounts_ratio", "top_posi
 BASE_FEES = ("base_fee_mean_wei", "gas_used_ratio")
 BOOK = ("bid_depth_eth", "ask_depth_eth")
 TAKER = "taker_buy_base"
+#: The coin the rest of the market follows, and what its spot bars are called here.
+REFERENCE_COIN = "BTC"
+REFERENCE = {"btc_close": "close", "btc_high": "high", "btc_low": "low"}
 #: Every series, whether the lake holds it or not.
-NAMES = (*METRICS, *BOOK, TAKER, *BASE_FEES)
+NAMES = (*METRICS, *BOOK, TAKER, *BASE_FEES, *REFERENCE)
 
 
-def hourly_series(lake: Lake, venue: str, symbols: set[str], ts_ms: Millis) -> dict[str, Floats]:
+def hourly_series(
+    lake: Lake, venue: str, symbols: set[str], reference: DatasetKey, ts_ms: Millis
+) -> dict[str, Floats]:
     """Every series of this room at each tick, by ``known_at``.
 
     Parameters
@@ -42,6 +48,8 @@ def hourly_series(lake: Lake, venue: str, symbols: set[str], ts_ms: Millis) -> d
         Whose open interest and book are meant.
     symbols : set of str
         Spellings of the market at that venue.
+    reference : DatasetKey
+        Spot bars of the reference coin.
     ts_ms : int64 (T,)
 
     Returns
@@ -64,6 +72,9 @@ def hourly_series(lake: Lake, venue: str, symbols: set[str], ts_ms: Millis) -> d
             # Of the bar that closed at the tick and no other: age 0.
             table = _recent(lake, key, ts_ms, HOUR_MS)
             found |= {TAKER: as_of(table, TAKER, ts_ms, 0)}
+        elif key == reference:
+            table = _recent(lake, key, ts_ms, HOUR_MS)
+            found |= {name: as_of(table, part, ts_ms, 0) for name, part in REFERENCE.items()}
         elif key == GAS:
             table = _recent(lake, key, ts_ms, GAS_STALE_MS)
             found |= {name: as_of(table, name, ts_ms, GAS_STALE_MS) for name in BASE_FEES}

@@ -73,7 +73,7 @@ class Timeline:
         True when any table came from the synthetic market.
     hourly : dict of str to float64 (T,)
         Open interest, taker flow, book depth and base fee as of t (``market.hourly``), of the first
-        venue; NaN where the lake holds none.
+        venue, and the spot bar of BTC that closed at t; NaN where the lake holds none.
     events : dict of str to float64 (T,)
         Hours to the next and since the last event of each class (``market.event_clock``), infinite
         where there is none; empty where the lake holds no calendar.

@@ -19,6 +19,12 @@ POSITIONS = tuple(f"range_position_{h}h" for h in (4, 8, 12, 24, 48, 168))
 GAPS = tuple(f"mean_gap_{h}h" for h in (4, 8, 12, 24, 48, 168))
 CLOCK = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
 
+#: Of Bitcoin, and of ETH in Bitcoin; they helped over an hour and not over more.
+BITCOIN = (
+    *(f"btc_return_{h}h" for h in (1, 4, 8, 24)),
+    *(f"btc_range_position_{h}h" for h in (8, 24, 48)),
+    *(f"eth_btc_return_{h}h" for h in (1, 4, 8, 24, 72)),
+)
 #: Where the price stands in its recent range and beside its recent means.
 DIRECTION = (*RETURNS, *POSITIONS, *GAPS, "hour_sin", "hour_cos", "downside_share_24h")
 #: Reversal over an hour, four and a day.

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import equinox as eqx
 import jax
@@ -221,11 +220,16 @@ def _begin(shared: _Shared, given: _Given, recipe: Recipe) -> tuple[jax.Array, _
         weights = _initial(mine.key, width, heads, recipe.hidden)
         none = jnp.zeros((), jnp.int32)
         state = _State(
-            weights, _rate(recipe).init(weights), weights, jnp.full((), jnp.inf), none, none
+            weights,
+            _rate(recipe).init(weights),
+            weights,
+            jnp.full((), jnp.inf, jnp.float32),
+            none,
+            none,
         )
         return _table(shared.X, mine.mean, mine.scale), state
 
-    return cast(tuple[jax.Array, _State], jax.vmap(one)(given))
+    return jax.vmap(one)(given)
 
 
 @partial(jax.jit, static_argnames="recipe")
@@ -271,7 +275,7 @@ def _learn(
             jnp.where(better, 0, state.stale + running),
         )
 
-    return cast(_State, jax.vmap(one)(given, tables, states))
+    return jax.vmap(one)(given, tables, states)
 
 
 def _finish(shared: _Shared, given: _Given, recipe: Recipe) -> _State:

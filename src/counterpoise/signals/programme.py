@@ -7,6 +7,7 @@ bounds move with each outcome as it becomes known. What a forecast is worth is j
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
@@ -273,7 +274,8 @@ def _tasks(
 ) -> tuple[list[cluster.Task], list[tuple[_Place, slice]]]:
     """One task for each refit, and which rows of which part it forecasts."""
     tasks, rows_of = [], []
-    data, seed = digest(programme.X), programme.settings.seed
+    # Another release may learn otherwise.
+    data, seed = digest(programme.X, version("counterpoise")), programme.settings.seed
     for column, (place, label) in enumerate(labels_of.items()):
         model, outcome = models[place], digest(label.values)
         for split in programme.splits(label):

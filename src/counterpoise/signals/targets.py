@@ -104,8 +104,9 @@ def _direction(hours: int, folder: Path | None) -> Target:
     def outcome(horizon_h: int) -> Outcome:
         return lambda timeline: labels.direction(timeline, horizon_h)
 
+    columns = (*inputs.DIRECTION, *inputs.BITCOIN) if hours == 1 else inputs.DIRECTION
     trees = tuple(
-        Part(Trees(f"trees_{h}h", inputs.DIRECTION, _DIRECTION, folder=folder), outcome(h))
+        Part(Trees(f"trees_{h}h", columns, _DIRECTION, folder=folder), outcome(h))
         for h in _NEIGHBOURS[hours]
     )
     own = outcome(hours)

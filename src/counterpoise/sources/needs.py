@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from counterpoise.config import Settings
-from counterpoise.market.assemble import SPOT_VENUE, base_asset
+from counterpoise.market.assemble import SPOT_VENUE, base_asset, reference_bars
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import BLOCKS, EVENTS, GAS, MACRO, ONCHAIN, VALIDATORS, DatasetKey
 from counterpoise.units import DAY_MS, HOUR_MS
@@ -64,6 +64,8 @@ def _needed(settings: Settings) -> Iterator[Feed]:
     tether = f"{base}USDT"
     key = DatasetKey("spot_bars", SPOT_VENUE, tether, INTERVAL)
     yield Feed(key, SPOT_VENUE, ("spot",), tether, HOURLY_MS, "what is held is valued at spot")
+    key = reference_bars(tether)
+    yield Feed(key, SPOT_VENUE, ("spot",), key.symbol, HOURLY_MS, "features on bitcoin")
     for venue in settings.venue.names:
         yield from _venue(venue, base)
     yield Feed(MACRO, "fred", (), "US", MACRO_MS, "inputs of the models")

@@ -51,6 +51,11 @@ LEDGER: tuple[Trials, ...] = (
     Trials("programme: rates of the adaptive bounds and maps of calibration", 84, "2023-12-31"),
     Trials("programme: recipes of the network", 9, "2023-12-31"),
     Trials("recipes proposed by the machine search", 14, "2023-12-31"),
+    Trials("programme: age of rows, Bitcoin and older years for the direction", 14, "2023-12-31"),
+    Trials("programme: raised means, members and priors of the blends", 41, "2023-12-31"),
+    Trials("programme: every target over the whole window, first choice", 11, "2025-06-30"),
+    Trials("volatility timing on the programme's forecast", 1, "2025-06-30"),
+    Trials("programme: every target over the whole window, present choice", 11, "2025-06-30"),
 )
 
 
