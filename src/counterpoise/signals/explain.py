@@ -165,4 +165,4 @@ class Explainer:
         order = np.argsort(-np.abs(total), kind="stable")
         told = {self._bundle.features[f]: float(total[f]) for f in order if total[f] != 0.0}
         score = base + float(total.sum())
-        return Explained(target.name, unit, score, base, told, tuple(sorted(notes)))
+        return Explained(target.name, unit, float(score), float(base), told, tuple(sorted(notes)))
