@@ -85,6 +85,17 @@ def test_a_stride_leaves_out_known_rows_not_hours() -> None:
     assert found.tobytes() == expected.tobytes()
 
 
+def test_a_half_life_weighs_rows_by_their_age_in_hours() -> None:
+    X, y = data()
+    recipe = replace(RECIPE, half_life_h=100.0)
+    found = Trees("t", USED, recipe).fit(X[:500], y[:500], 5).predict(X, ROWS)
+    rows = np.flatnonzero(np.isfinite(y[:500]))
+    weight = 0.5 ** ((499 - rows) / 100.0)
+    text = boosting.train(X[np.ix_(rows, PLACES)], y[rows], recipe, seed=5, weight=weight)
+    assert found.tobytes() == boosting.predict(text, X[ROWS][:, PLACES]).tobytes()
+    assert found.tobytes() != boosting.predict(trained(X, y), X[ROWS][:, PLACES]).tobytes()
+
+
 def test_too_short_a_past_has_no_trees_and_no_forecast() -> None:
     X, y = data()
     fewest = MIN_TRAIN_ROWS // 8

@@ -93,6 +93,14 @@ def test_absolute_and_pinball_losses_are_the_smallest_there_are(
     assert (error > 0).mean() == pytest.approx(1 - quantile, abs=0.02)
 
 
+def test_a_raised_mean_is_the_mean_and_a_quantile_of_what_was_left() -> None:
+    X, y = data()
+    mean = Linear("m", USED).fit(X, y, 1).predict(X, whole(X))
+    raised = Linear("m", USED, raised_to=0.95).fit(X, y, 1).predict(X, whole(X))
+    np.testing.assert_allclose(raised - mean, np.quantile(y - mean, 0.95), rtol=1e-9)
+    assert (y <= raised).mean() == pytest.approx(0.95, abs=2 / len(y))
+
+
 def test_a_median_shrugs_off_what_a_mean_does_not() -> None:
     X, y = data()
     wild = y.copy()

@@ -144,7 +144,7 @@ def test_little_past_draws_the_weights_to_equal_ones() -> None:
     for until in (40, 400, 2000):
         # Every hour's outcome is its own: as many of them as rows.
         best = simplex_weights(P[:until], y[:until], "mean")
-        share = until / (until + 100.0)
+        share = until / (until + stack.PRIOR_OUTCOMES)
         found = past_weights(members, y, until, horizon_h=1, loss="mean")
         np.testing.assert_allclose(found, share * best + (1 - share) * equal, atol=1e-9)
 
@@ -154,7 +154,7 @@ def test_overlapping_outcomes_count_as_few_and_every_fourth_part_of_one_is_read(
     P = np.column_stack(list(members.values()))
     rows = np.arange(0, 2000 - 24 + 1, 6)
     independent = (2000 - 24 + 1) / 24
-    share = independent / (independent + 100.0)
+    share = independent / (independent + stack.PRIOR_OUTCOMES)
     best = simplex_weights(P[rows], y[rows], "mean")
     found = past_weights(members, y, 2000, horizon_h=24, loss="mean")
     np.testing.assert_allclose(found, share * best + (1 - share) / 3, atol=1e-9)
@@ -165,7 +165,7 @@ def test_outcomes_of_settlements_alone_are_counted_by_their_distance() -> None:
     y[np.arange(2000) % 8 != 0] = np.nan
     rows = np.arange(0, 2000 - 8 + 1, 8)
     P = np.column_stack(list(members.values()))
-    share = len(rows) / (len(rows) + 100.0)
+    share = len(rows) / (len(rows) + stack.PRIOR_OUTCOMES)
     best = simplex_weights(P[rows], y[rows], "median")
     found = past_weights(members, y, 2000, horizon_h=8, loss="median")
     np.testing.assert_allclose(found, share * best + (1 - share) / 3, atol=1e-9)
@@ -208,7 +208,7 @@ def test_where_all_with_weight_are_silent_the_others_speak_with_one_voice_each()
 
 @given(
     P=arrays(float, (6, 3), elements=st.one_of(NUMBERS, st.just(np.nan))),
-    raw=arrays(float, 3, elements=st.floats(0.0, 1.0)),
+    raw=arrays(float, 3, elements=st.just(0.0) | st.floats(1e-9, 1.0)),
 )
 def test_a_blend_stays_within_its_members_and_speaks_when_one_does(
     P: np.ndarray, raw: np.ndarray

@@ -84,22 +84,31 @@ class FittedLinear:
         return 1.0 / (1.0 + np.exp(-score)) if self.probability else score
 
 
+def _fitted(Z: Floats, w: Floats) -> Floats:
+    """Z times w, rounded alike however many threads there are."""
+    # A product of matrices may round by its number of threads, which a worker has fewer of: sums
+    # here are written out, so that a fit is the same wherever it is made.
+    return np.asarray(np.einsum("nk,k->n", Z, w))
+
+
 def _weights(Z: Floats, y: Floats, loss: Loss, quantile: float, ridge: float) -> Floats:
     """Minimise a loss by reweighted least squares, or Newton's method for the logistic one."""
     penalty = ridge * np.diag([0.0] + [1.0] * (Z.shape[1] - 1))
+    columns = np.ascontiguousarray(Z.T)
 
     def solve(row_weight: Floats, target: Floats) -> Floats:
-        weighted = Z * row_weight[:, None]
-        gram = weighted.T @ Z + (row_weight.sum() * penalty + 1e-9 * np.eye(Z.shape[1]))
-        return np.asarray(np.linalg.solve(gram, weighted.T @ target))
+        weighted = columns * row_weight
+        gram = np.einsum("in,jn->ij", weighted, columns)
+        gram += row_weight.sum() * penalty + 1e-9 * np.eye(len(columns))
+        return np.asarray(np.linalg.solve(gram, np.einsum("in,n->i", weighted, target)))
 
     ones = np.ones(len(y))
     if loss == "logistic":
         w = np.zeros(Z.shape[1])
         for _ in range(8):
-            p = 1.0 / (1.0 + np.exp(-(Z @ w)))
+            p = 1.0 / (1.0 + np.exp(-_fitted(Z, w)))
             curvature = np.maximum(p * (1.0 - p), 1e-6)
-            w = solve(curvature, Z @ w + (y - p) / curvature)
+            w = solve(curvature, _fitted(Z, w) + (y - p) / curvature)
         return w
     w = solve(ones, y)
     if loss == "squared":
@@ -107,7 +116,7 @@ def _weights(Z: Floats, y: Floats, loss: Loss, quantile: float, ridge: float) ->
     level = 0.5 if loss == "absolute" else quantile
     floor = max(0.02 * float(np.abs(y - np.median(y)).mean()), 1e-12)
     for _ in range(_ROUNDS):
-        error = y - Z @ w
+        error = y - _fitted(Z, w)
         side = np.where(error > 0.0, level, 1.0 - level)
         step = solve(side / np.maximum(np.abs(error), floor), y)
         moved = float(np.abs(step - w).max())
@@ -188,7 +197,7 @@ class Linear:
         Z = np.column_stack([np.ones(len(z)), z])
         w = _weights(Z, target, self.loss, self.quantile, self.ridge)
         if self.raised_to is not None:
-            w[0] += np.quantile(target - Z @ w, self.raised_to)
+            w[0] += np.quantile(target - _fitted(Z, w), self.raised_to)
         used = np.asarray(places, dtype=np.intp)[np.flatnonzero(useful)[moving]]
         return Line(used, mean, scale, w)
 
