@@ -102,7 +102,6 @@ def test_without_an_attribution_the_networks_are_named_as_not_evaluated(
 
 
 def test_the_attribution_of_the_networks_lands_on_the_features_they_read() -> None:
-    pytest.importorskip("counterpoise.signals.lstm_attribution")
     one = bundle(targets=(Target("f", 24, NETWORKED[:1]),))
     found = Explainer(one, X, 30).explain("f")
     said = forecast(one.networks, np.ascontiguousarray(X[:, [0, 3]]), slice(30, 31))

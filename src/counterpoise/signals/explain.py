@@ -8,7 +8,6 @@ equal.
 """
 
 from dataclasses import dataclass
-from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +106,7 @@ class Explainer:
         found = np.zeros(len(self._x))
         whole = 0.0 if self._said is None else float(self._said[0, head])
         try:
-            attribute = import_module("counterpoise.signals.lstm_attribution").attribute
+            from counterpoise.signals.lstm_attribution import attribute
         except ImportError:
             notes.add(NOT_EVALUATED)
             return found, whole
@@ -166,4 +165,4 @@ class Explainer:
         order = np.argsort(-np.abs(total), kind="stable")
         told = {self._bundle.features[f]: float(total[f]) for f in order if total[f] != 0.0}
         score = base + float(total.sum())
-        return Explained(target.name, unit, score, base, told, tuple(sorted(notes)))
+        return Explained(target.name, unit, float(score), float(base), told, tuple(sorted(notes)))
