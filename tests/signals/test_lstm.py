@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from counterpoise.signals.lstm import VALIDATED, train
+from counterpoise.signals.lstm import VALIDATED, _sequences, _table, train
 from counterpoise.signals.lstm_forward import forecast
 from counterpoise.signals.lstm_network import Head, Network, Recipe
 from counterpoise.signals.recurrence import forward, last_hidden
@@ -132,12 +132,12 @@ def test_outcomes_in_the_purge_and_before_the_training_rows_are_not_learned() ->
     assert same(taught(data)[0], usual())
 
 
-@pytest.mark.parametrize("row", [LEARNED - LEARNED % 4 - 4, CUT + 3 - (CUT + 3) % 4])
+@pytest.mark.parametrize("row", [(LEARNED - 1) // 4 * 4, CUT + 3 - (CUT + 3) % 4])
 def test_the_edges_of_the_purge_are_where_they_are_said_to_be(row: int) -> None:
     """The row before it is learned from, the row after it is looked at."""
     assert row % 4 == 0
     data = planted()
-    data.Y[row - row % 4 : row + 1] = 1e3
+    data.Y[row] = 1e3
     assert not same(taught(data)[0], usual())
 
 
@@ -214,6 +214,22 @@ def test_an_input_that_is_absent_or_never_moves_says_nothing(
     known = np.isfinite(data.X[6_600:, 2])
     data.X[6_600:, 2][known] += 100.0
     np.testing.assert_array_equal(forecast([network], data.X, slice(6_700, 6_800)), before)
+
+
+def test_hours_are_read_alike_while_learning_and_afterwards() -> None:
+    """From the first hour of history on: the hours before it are unknown to both."""
+    X, network = planted().X, usual()
+    rows = np.array([0, 1, 5, 27, 28, 6_000])
+    table = _table(jnp.asarray(X, jnp.float32), network.mean, network.scale)
+    x = _sequences(table, jnp.asarray(rows), RECIPE)
+    h, _ = forward(x, *map(jnp.asarray, (network.inputs, network.recurrent, network.bias)))
+    said = h @ network.out + x[-1] @ network.skip + network.out_bias
+    np.testing.assert_allclose(
+        network.center + network.spread * said,
+        forecast([network], X, slice(0, 6_001))[rows],
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_unknown_inputs_are_taken_for_their_mean_and_their_share_is_told() -> None:
