@@ -166,7 +166,8 @@ def test_a_lake_without_runs_says_how_to_get_one(
     lake: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(lake / "models")
-    assert "Next: counterpoise signals train" in ask("runs", "--lake", str(lake)).output
+    said = " ".join(ask("runs", "--lake", str(lake)).output.split())
+    assert "Next: counterpoise signals train" in said
     code, error = refused(capsys, "now", "--lake", str(lake))
     assert code == 5
     assert "holds no trained models" in error

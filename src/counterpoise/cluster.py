@@ -97,7 +97,9 @@ def _work_in_process(
     parent: int, versions: dict[str, str], shared: Arrays, task: Task
 ) -> tuple[str, bytes]:
     """Do one task in a process of joblib, which does not outlive the run."""
-    _end_with(parent)
+    # Joblib does a single job where it is.
+    if os.getpid() != parent:
+        _end_with(parent)
     return _work(versions, shared, task)
 
 
