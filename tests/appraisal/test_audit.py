@@ -125,10 +125,10 @@ def test_a_model_that_sees_a_later_row_is_caught(model) -> None:
 
 def test_a_model_file_that_peeks_is_caught(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    honest = "X[rows] - self.centre"
+    honest = "self.scaled(X[rows])"
     assert honest in text
     file = tmp_path / "peeking.py"
-    peek = "np.vstack([X, X[-1:]])[rows.start + 1 : rows.stop + 1] - self.centre"
+    peek = "self.scaled(np.vstack([X, X[-1:]])[rows.start + 1 : rows.stop + 1])"
     file.write_text(text.replace(honest, peek), encoding="utf-8")
     checks = audited(load_model(file, "probability"))
     assert {"look-ahead in forecasting", "look-ahead in training"} <= failed(checks)
