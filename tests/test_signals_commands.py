@@ -52,6 +52,11 @@ def test_a_report_judges_targets_and_a_users_model_and_writes_a_page(home: Path)
     text = (home / "page.html").read_text(encoding="utf-8")
     assert "This market is synthetic" in text
     assert "ridge logistic" in text
+    assert judged["spa_p"] is None or 0.0 <= judged["spa_p"] <= 1.0
+    assert judged["silent"] == []
+    # The user's model is counted as tried on this lake, once, and has a row of its own.
+    assert len((home / "lake" / "own_trials.txt").read_text().split()) == 1
+    assert "ridge_logistic" in signals(home, *asked).stdout
     # What was done is not done again, and says the same.
     again = signals(home, *asked, "--json")
     assert json.loads(again.stdout) == found | {"page": None}

@@ -27,6 +27,7 @@ def odds(auc: float, **more: Any) -> dict[str, Any]:
     told |= {"ece_low": 0.01, "ece_high": 0.03, "brier_skill": 0.0045, "base_rate": 0.5}
     bins = [{"forecast": 0.4, "observed": 0.43, "count": 9}]
     bins += [{"forecast": 0.6, "observed": 0.55, "count": 9}]
+    told |= {"dm_t": 2.1, "dm_p": 0.0357}
     return told | {"auc_before_calibration": auc, "brier": {}, "bins": bins} | more
 
 
@@ -50,6 +51,9 @@ def judged(baseline: dict, best: dict, name: str, **candidates: dict) -> dict[st
         "selection": part,
         "holdout": {"count": 0},
         "weights": dict.fromkeys(candidates, 0.37),
+        "deflated_p": 0.0471,
+        "spa_p": 0.0821,
+        "silent": [],
     }
 
 
@@ -58,7 +62,9 @@ def made() -> dict[str, Any]:
     return {
         "direction": {
             "4h": judged(odds(0.501), odds(0.5404), "reversal", trees=odds(0.531)),
-            "1h": judged(odds(0.53), odds(0.5303), "reversal", trees=odds(0.531)),
+            "1h": judged(
+                odds(0.53), odds(0.5303, dm_t=1.0, dm_p=0.345), "reversal", trees=odds(0.531)
+            ),
             "24h": judged(odds(0.5), odds(0.5112), "reversal", trees=odds(0.5)),
         },
         "volatility": {
@@ -151,13 +157,13 @@ def test_the_summary_holds_each_target_beside_its_baseline_with_its_verdict() ->
     rows = read(made()).rows(0)
     assert rows[0][0] == "target"
     expected = """
-direction 4h|AUC|reversal: 0.501 [0.481, 0.521]|0.540 [0.520, 0.560]||90.4 %|{better}
-direction 1h|AUC|reversal: 0.530 [0.510, 0.550]|0.530 [0.510, 0.550]||90.4 %|better than chance
-direction 24h|AUC|reversal: 0.500 [0.480, 0.520]|0.511 [0.491, 0.531]||90.4 %|{no}
-volatility 24h|R² of log variance|har: 0.410|0.457|< 0.001|90.4 %|better than the baseline
-volatility 7d|R² of log variance|har: 0.410|0.300|0.012|90.4 %|worse than the baseline
-funding next|error / no change|mean of two: 0.900|0.800|0.345|90.4 %|{luck}
-adverse move 24h at 99|pinball below static|static: 0.0 %|+7.6 %|0.020|90.4 %|{better}
+direction 4h|AUC|reversal: 0.501 [0.481, 0.521]|0.540 [0.520, 0.560]|0.036|0.047|90.4 %|{better}
+direction 1h|AUC|reversal: 0.530 [0.510, 0.550]|0.530 [0.510, 0.550]|0.345|0.047|90.4 %|{luck}
+direction 24h|AUC|reversal: 0.500 [0.480, 0.520]|0.511 [0.491, 0.531]|0.036|0.047|90.4 %|{no}
+volatility 24h|R² of log variance|har: 0.410|0.457|< 0.001|0.047|90.4 %|better than the baseline
+volatility 7d|R² of log variance|har: 0.410|0.300|0.012|0.047|90.4 %|worse than the baseline
+funding next|error / no change|mean of two: 0.900|0.800|0.345|0.047|90.4 %|{luck}
+adverse move 24h at 99|pinball below static|static: 0.0 %|+7.6 %|0.020|0.047|90.4 %|{better}
 """.format(luck=LUCK, better="better than the baseline", no="not better than chance")
     assert ["|".join(row) for row in rows[1:]] == expected.strip().splitlines()
 
@@ -328,16 +334,16 @@ def test_a_target_without_a_row_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "baseline", "told"),
+    ("low", "p", "told"),
     [
-        (0.51, 0.505, "better than the baseline"),
-        (0.51, 0.52, "better than chance"),
-        (0.5, 0.4, "not better than chance"),
-        (0.49, 0.6, "not better than chance"),
+        (0.51, 0.02, "better than the baseline"),
+        (0.51, 0.2, LUCK),
+        (0.5, 0.02, "not better than chance"),
+        (0.49, 0.2, "not better than chance"),
     ],
 )
-def test_a_direction_is_held_against_chance_first(low: float, baseline: float, told: str) -> None:
-    one = {"best": {"auc_low": low}, "baseline": {"auc": baseline}}
+def test_a_direction_is_held_against_chance_first(low: float, p: float, told: str) -> None:
+    one = {"best": {"auc_low": low, "dm_t": 2.0, "dm_p": p}}
     assert better("direction", one) == told
 
 

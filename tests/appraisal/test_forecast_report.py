@@ -499,7 +499,14 @@ def test_an_assessment_is_the_report_with_its_circumstances(
     )
     assert list(walked) == ["volatility.24h", "funding.7d"]
     start = first_judged(timeline, walked, settings)
-    again: Any = report(timeline, walked, start_ms=start, end_ms=to_ms(end), holdout_ms=HOLDOUT)
+    again: Any = report(
+        timeline,
+        walked,
+        start_ms=start,
+        end_ms=to_ms(end),
+        holdout_ms=HOLDOUT,
+        trials=found["trials"],
+    )
     assert json.dumps(json_ready({name: found[name] for name in again})) == json.dumps(
         json_ready(again)
     )

@@ -219,14 +219,15 @@ def assess(
     if settings.study.end is not None:
         end = min(end, to_ms(settings.study.end))
     holdout = to_ms(settings.study.holdout_start)
-    found = report(timeline, walked, start_ms=start, end_ms=end, holdout_ms=holdout)
+    trials = trials_before() + _searched(asked.models)
+    found = report(timeline, walked, start_ms=start, end_ms=end, holdout_ms=holdout, trials=trials)
     looked = [looked_at(programme, target) for target in wanted.values()]
     found |= {
         "start": stamp(start),
         "end": stamp(end),
         "holdout": stamp(holdout),
         "synthetic": timeline.synthetic,
-        "trials": trials_before() + _searched(asked.models),
+        "trials": trials,
         "not_evaluated": _absent(programme),
         "contributions": [asdict(one) for one in looked if one is not None],
     }

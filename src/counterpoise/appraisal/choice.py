@@ -1,8 +1,12 @@
-"""How much of picking the best candidate is luck: the probability of backtest overfitting.
+"""How much of picking the best candidate is luck.
 
 The losses of a target's candidates, week by week, go through combinatorially symmetric
-cross-validation: in every halving of the weeks the best of one half is ranked in the other.
+cross-validation (in every halving of the weeks the best of one half is ranked in the other) and
+through Hansen's test of superior predictive ability; a p-value is deflated by every configuration
+ever tried.
 """
+
+from math import expm1, log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,8 @@ WEEK_H = 168
 BLOCKS = 16
 #: Fewest weeks worth halving.
 FEWEST = 2 * BLOCKS
+#: Of the stationary bootstrap behind the test of superior ability.
+BLOCK_WEEKS, DRAWS, SEED = 8, 2_000, 11
 
 
 def losses(target: Target, forecast: Floats, outcome: Floats) -> Floats:
@@ -28,8 +34,21 @@ def losses(target: Target, forecast: Floats, outcome: Floats) -> Floats:
     return np.abs(error) if target.loss == "median" else error**2
 
 
-def overfitting_probability(walked: Walked, rows: NDArray[np.bool_]) -> float | None:
-    """Share of halvings in which the best candidate is below the median of the other half.
+def deflated(p: float, trials: int) -> float:
+    """Chance that the best of so many useless trials has this p-value or a smaller one.
+
+    Šidák's correction with every trial counted: severe, because trials that are alike count each.
+
+    Examples
+    --------
+    >>> round(deflated(0.001, 100), 4), deflated(0.0, 100)
+    (0.0952, 0.0)
+    """
+    return 1.0 if p >= 1.0 else -expm1(trials * log1p(-p))
+
+
+def weekly_losses(walked: Walked, rows: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Mean loss of each candidate in each week in which all of them spoke.
 
     Parameters
     ----------
@@ -39,22 +58,59 @@ def overfitting_probability(walked: Walked, rows: NDArray[np.bool_]) -> float | 
 
     Returns
     -------
-    float or None
-        None with fewer than two candidates or 32 weeks in which all of them spoke.
+    dict of str to float64 (weeks,)
+        Candidates that never spoke are left out.
     """
-    candidates = [values for values in walked.candidates.values() if np.isfinite(values).any()]
+    spoke = {name: one for name, one in walked.candidates.items() if np.isfinite(one).any()}
     good = rows & np.isfinite(walked.outcome)
-    for forecast in candidates:
+    for forecast in spoke.values():
         good = good & np.isfinite(forecast)
-    week = np.flatnonzero(good) // WEEK_H
-    used, place = np.unique(week, return_inverse=True)
-    if len(candidates) < 2 or len(used) < FEWEST:
+    used, place = np.unique(np.flatnonzero(good) // WEEK_H, return_inverse=True)
+    count = np.bincount(place, minlength=len(used))
+    return {
+        name: np.bincount(place, losses(walked.target, one[good], walked.outcome[good])) / count
+        for name, one in spoke.items()
+    }
+
+
+def overfitting_probability(weekly: dict[str, Floats]) -> float | None:
+    """Share of halvings in which the best candidate is below the median of the other half.
+
+    Parameters
+    ----------
+    weekly : dict of str to float64 (weeks,)
+
+    Returns
+    -------
+    float or None
+        None with fewer than two candidates or 32 weeks.
+    """
+    if len(weekly) < 2 or len(next(iter(weekly.values()))) < FEWEST:
         return None
-    count = np.bincount(place)
-    performance = np.column_stack(
-        [
-            -np.bincount(place, losses(walked.target, one[good], walked.outcome[good])) / count
-            for one in candidates
-        ]
-    )
+    performance = -np.column_stack(list(weekly.values()))
     return overfitting(performance, blocks=BLOCKS, statistic="mean").probability
+
+
+def superior_p(weekly: dict[str, Floats], baseline: str) -> float | None:
+    """Hansen's (2005) consistent p-value: no candidate has a smaller loss than the baseline.
+
+    Parameters
+    ----------
+    weekly : dict of str to float64 (weeks,)
+    baseline : str
+
+    Returns
+    -------
+    float or None
+        None where the baseline did not speak, nothing stands beside it, or with too few weeks.
+    """
+    from arch.bootstrap import SPA
+
+    others = [one for name, one in weekly.items() if name != baseline]
+    if baseline not in weekly or not others or len(weekly[baseline]) < FEWEST:
+        return None
+    test = SPA(
+        weekly[baseline], np.column_stack(others), block_size=BLOCK_WEEKS, reps=DRAWS, seed=SEED
+    )
+    test.compute()
+    return float(test.pvalues["consistent"])

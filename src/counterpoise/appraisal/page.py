@@ -58,12 +58,9 @@ def _measure(name: str, told: Json) -> str:
 
 def better(name: str, judged: Json) -> str:
     """Whether the best forecast beats its baseline, in words that do not lean either way."""
-    best, baseline = judged["best"], judged["baseline"]
-    if name == "direction":
-        low = _of(best, "auc_low")
-        if low > 0.5 and low > _of(baseline, "auc"):
-            return "better than the baseline"
-        return "better than chance" if low > 0.5 else "not better than chance"
+    best = judged["best"]
+    if name == "direction" and not _of(best, "auc_low") > 0.5:
+        return "not better than chance"
     if not _of(best, "dm_p") < 0.05:
         return "not distinguishable from the baseline"
     return "better than the baseline" if best["dm_t"] > 0 else "worse than the baseline"
@@ -73,7 +70,8 @@ def _summary(report: Json) -> str:
     rows = []
     for name, horizon, judged in each(report):
         best, baseline = judged["best"], judged["baseline"]
-        p = "" if name == "direction" else page.p_value(_of(best, "dm_p"))
+        p = page.p_value(_of(best, "dm_p"))
+        after = page.p_value(_of(judged, "deflated_p"))
         cover = best.get("coverage")
         rows.append(
             [
@@ -82,11 +80,21 @@ def _summary(report: Json) -> str:
                 page.escape(f"{baseline['name'].replace('_', ' ')}: {_measure(name, baseline)}"),
                 _measure(name, best),
                 p,
+                after,
                 "–" if cover is None else page.percent(cover, 1),
                 page.escape(better(name, judged)),
             ]
         )
-    head = ["target", "measure", "baseline", "best", "p", "interval holds", "verdict"]
+    head = [
+        "target",
+        "measure",
+        "baseline",
+        "best",
+        "p",
+        "p after all trials",
+        "interval holds",
+        "verdict",
+    ]
     return page.table(head, rows, left=3)
 
 
@@ -196,11 +204,16 @@ def _candidates(name: str, horizon: str, judged: Json) -> str:
         "adverse_move": ["pinball below static", "holds", "p against static"],
     }.get(name, ["R²", "error / no change", "p against baseline"])
     table = page.table(["candidate", *head, "weight now"], rows)
+    if judged.get("silent"):
+        names = ", ".join(judged["silent"]).replace("_", " ")
+        table += page.paragraph(f"Not evaluated, because it forecast nothing: {names}.", "note")
     luck = judged.get("overfitting_probability")
     if luck is not None:
         table += page.paragraph(
             f"The candidate that is best in one half of the weeks is below the median of the "
-            f"other half in {page.percent(luck, 0)} of the halvings.",
+            f"other half in {page.percent(luck, 0)} of the halvings. That none of them has a "
+            f"smaller loss than the baseline has p {page.p_value(_of(judged, 'spa_p'))} "
+            "(Hansen's test).",
             "note",
         )
     return f"<h3>{page.escape(f'{name} {horizon}'.replace('_', ' '))}</h3>{table}"

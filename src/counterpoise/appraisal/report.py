@@ -10,8 +10,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.appraisal import scores
-from counterpoise.appraisal.choice import overfitting_probability
+from counterpoise.appraisal import choice, scores
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals.confidence import brier, reliability_curve
 from counterpoise.signals.programme import LEVEL, Walked
@@ -28,7 +27,19 @@ ECE_DRAWS = 500
 SEED = 11
 
 
-def _probability(forecast: Floats, score: Floats, outcome: Floats, lags: int) -> Json:
+def _probability(
+    forecast: Floats,
+    score: Floats,
+    outcome: Floats,
+    baseline: Floats,
+    lags: int,
+    overlap: int,
+    gap_h: int,
+) -> Json:
+    """Of a probability, and by Diebold and Mariano on Brier scores against the baseline."""
+    against = scores.diebold_mariano(
+        (outcome - forecast) ** 2, (outcome - baseline) ** 2, overlap, gap_h=gap_h
+    )
     ranked, raw = (
         scores.auc_interval(forecast, outcome, lags),
         scores.auc_interval(score, outcome, lags),
@@ -47,6 +58,8 @@ def _probability(forecast: Floats, score: Floats, outcome: Floats, lags: int) ->
         "brier_skill": held.brier_skill,
         "brier": asdict(parts),
         "base_rate": float(outcome.mean()),
+        "dm_t": against.t,
+        "dm_p": against.p,
         "bins": [
             {"forecast": float(p), "observed": float(o), "count": int(n)} for p, o, n in points
         ],
@@ -152,7 +165,8 @@ def judge(walked: Walked, rows: Bools) -> Json:
         if target.loss == "probability":
             score = walked.score if name == "best" else forecasts[name]
             lags = max(scores.LAG_H, 2 * target.horizon_h)
-            return _probability(forecast, score[rows], outcome, lags)
+            base = plain[target.baseline]
+            return _probability(forecast, score[rows], outcome, base, lags, overlap, gap_h)
         if target.loss == "quantile":
             return _quantile(target, forecast, outcome, plain[target.baseline])
         return _value(target, forecast, outcome, plain, overlap, gap_h)
@@ -182,6 +196,16 @@ def _years(ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     return ts_ms.astype("datetime64[ms]").astype("datetime64[Y]").astype(np.int64) + 1970
 
 
+def _deflated(judged: Json, trials: int) -> float | None:
+    """One-sided p-value of the best forecast against the baseline, after every trial."""
+    best = judged.get("best")
+    if not isinstance(best, dict) or best.get("dm_t") is None:
+        return None
+    two_sided = float(best["dm_p"])
+    one_sided = two_sided / 2.0 if best["dm_t"] > 0 else 1.0 - two_sided / 2.0
+    return choice.deflated(one_sided, trials)
+
+
 def report(
     timeline: Timeline,
     walked: Mapping[str, Walked],
@@ -189,6 +213,7 @@ def report(
     start_ms: int,
     end_ms: int,
     holdout_ms: int,
+    trials: int = 1,
 ) -> Json:
     """Every target over the span, by year, and on either side of the holdout's start.
 
@@ -201,13 +226,17 @@ def report(
         Forecasts made from ``start_ms`` on whose outcome was known by ``end_ms``.
     holdout_ms : int
         Choices saw outcomes before this moment only.
+    trials : int
+        Configurations ever tried; the p-value of the best forecast is deflated by them.
 
     Returns
     -------
     dict
         ``{target: {horizon: {...}}}`` as of :func:`judge`, each with ``by_year``, ``selection``
         and ``holdout`` (best and baseline alone), ``weights`` of the last blend, and the
-        ``overfitting_probability`` of picking the best candidate.
+        ``overfitting_probability`` of picking the best candidate, ``spa_p`` of Hansen's test that
+        none is better than the baseline, ``deflated_p`` of the best forecast after all trials, and
+        the ``silent`` candidates, which forecast nothing.
     """
     found: dict[str, dict[str, object]] = {}
     ts_ms, years = timeline.ts_ms, _years(timeline.ts_ms)
@@ -224,7 +253,11 @@ def report(
         whole["by_year"] = {str(year): part(years == year) for year in np.unique(years[rows])}
         before = ts_ms + target.horizon_h * HOUR_MS <= holdout_ms
         whole["selection"], whole["holdout"] = part(before), part(ts_ms >= holdout_ms)
-        whole["overfitting_probability"] = overfitting_probability(one, rows)
+        weekly = choice.weekly_losses(one, rows)
+        whole["overfitting_probability"] = choice.overfitting_probability(weekly)
+        whole["spa_p"] = choice.superior_p(weekly, target.baseline)
+        whole["deflated_p"] = _deflated(whole, trials)
+        whole["silent"] = [name for name in one.candidates if name not in weekly]
         last = one.weights[max(one.weights)]
         members = [name for name in target.blended if name in one.candidates]
         whole["weights"] = dict(zip(members, map(float, last), strict=True))

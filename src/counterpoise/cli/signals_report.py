@@ -28,6 +28,7 @@ _HEADS = (
     ("best", True),
     ("95 % interval", True),
     ("p", True),
+    ("after all trials", True),
     ("holds", True),
     ("verdict", False),
 )
@@ -57,23 +58,41 @@ def _row(name: str, horizon: str, judged: "Found") -> list[str]:
         _number(baseline[key]),
         _number(best[key]),
         span,
-        "" if name == "direction" else _p(best["dm_p"]),
+        _p(best["dm_p"]),
+        _p(judged.get("deflated_p")),
         "–" if held is None else f"{held:.1%}",
         better(name, judged),
     ]
 
 
-def _print(found: "Found") -> None:
+def _own_row(name: str, horizon: str, judged: "Found", own: str) -> list[str]:
+    """The user's model on one target, held against the same baseline."""
+    told = judged["candidates"].get(own)
+    start = [f"{name}.{horizon}", f"{judged['count']:,}", str(judged["baseline"]["name"])]
+    if told is None:
+        return [*start, "", own, "", "", "", "", "not evaluated: it forecast nothing"]
+    row = _row(name, horizon, {**judged, "best": told, "deflated_p": None})
+    better, key = row[-1], row[4]
+    return [*row[:4], f"{own} {key}", *row[5:-1], better]
+
+
+def _print(found: "Found", own: "dict[str, str]") -> None:
     from counterpoise.appraisal.page import each
 
-    print_table(_HEADS, [_row(*one) for one in each(found)])
+    rows = []
+    for name, horizon, judged in each(found):
+        rows.append(_row(name, horizon, judged))
+        if f"{name}.{horizon}" in own:
+            rows.append(_own_row(name, horizon, judged, own[f"{name}.{horizon}"]))
+    print_table(_HEADS, rows)
     typer.echo(
         "Scores: direction AUC; volatility R² of log variance; funding mean absolute error over "
         "that of no change; adverse_move share of the static buffer's pinball loss saved."
     )
     typer.echo(
-        f"Out of sample {found['start']} to {found['end']} UTC; choices saw data to "
-        f"{found['holdout']} only; {found['trials']:,} configurations tried before."
+        f"Out of sample {found['start']} to {found['end']} UTC; choices were made on data to "
+        f"{found['holdout']}; {found['trials']:,} configurations tried before, and p after all of "
+        "them is Šidák's."
     )
     for row in found.get("ablation", []):
         told = f"{row['target']} {row['change']} {row['group']}"
@@ -87,12 +106,13 @@ def _print(found: "Found") -> None:
 @commands.command()
 def report(
     target: Annotated[
-        list[str] | None, typer.Option(help="Target, such as direction.4h; repeatable; all.")
+        list[str] | None,
+        typer.Option(help="Target, such as direction.4h; repeatable (default: all)."),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
-            parser=named_path, metavar="FILE", help="Your own model, beside ours on each --target."
+            parser=named_path, metavar="FILE", help="Your own model, beside ours; needs --target."
         ),
     ] = None,
     page: Annotated[
@@ -125,6 +145,7 @@ def report(
     from counterpoise.errors import FixConfig
     from counterpoise.signals.own_model import load_model
     from counterpoise.signals.targets import find, kind_of
+    from counterpoise.study.trials import remember_own
 
     overrides: dict[str, Any] = {} if lake is None else {"lake": lake}
     if venue is not None:
@@ -154,6 +175,8 @@ def report(
         )
         found, _ = assess(market.timeline, settings, asked, own=own, progress=progress)
         note = market.note
+        if own and not note:
+            remember_own(settings.lake, own.values())
     if page is not None:
         write_page(page, signals_page(found))
     if json:
@@ -170,6 +193,6 @@ def report(
         typer.echo("SYNTHETIC MARKET: proves plumbing, not edge.")
     if note:
         typer.echo(note)
-    _print(found)
+    _print(found, {key: one.name for key, one in own.items()})
     if page is not None:
         typer.echo(f"Page: {page}")

@@ -48,6 +48,7 @@ def _run(
         from counterpoise.hedging.own import load_own
         from counterpoise.market.assemble import build_timeline
         from counterpoise.market.lake import Lake
+        from counterpoise.signals import trial_file
         from counterpoise.signals.training import forecast
         from counterpoise.simulation.actual import refuse_strange_prices
         from counterpoise.study.actual import Ledger, is_short, ledger_alone, ledger_json
@@ -85,7 +86,8 @@ def _run(
         if actual is not None and is_short(actual, timeline, forecasts, settings):
             return ledger_alone(actual, timeline, forecasts, settings)
         study = run_study(timeline, forecasts, settings, progress, own, shelf, actual)
-        return replace(study, own_before=own_tried_before(settings.lake, own))
+        searched = trial_file.count(settings.lake / "models" / trial_file.FILE)
+        return replace(study, own_before=own_tried_before(settings.lake, own) + searched)
 
     with progress_bar(quiet=json) as progress:
         study = work(progress)

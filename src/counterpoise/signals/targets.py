@@ -166,6 +166,8 @@ def _funding(hours: int, horizon: str, folder: Path | None) -> Target:
     def alone(model: Model) -> Candidate:
         return Candidate(model.name, (Part(model, own),))
 
+    median_har = Linear("median_har", inputs.FUNDING_HAR, "absolute")
+    trees = Trees("trees", inputs.FUNDING_TREES, _FUNDING, folder=folder)
     return Target(
         "funding",
         horizon,
@@ -177,9 +179,11 @@ def _funding(hours: int, horizon: str, folder: Path | None) -> Target:
         (
             alone(Column("no_change", "funding_last")),
             alone(Column("mean_of_two", "funding_mean_2")),
-            alone(Linear("median_har", inputs.FUNDING_HAR, "absolute")),
+            alone(median_har),
             alone(Linear("premia", inputs.FUNDING_LINEAR, "absolute")),
-            alone(Trees("trees", inputs.FUNDING_TREES, _FUNDING, folder=folder)),
+            alone(trees),
+            # What the blend has to beat, if it is to be more than a plain mean.
+            Candidate("mean_of_forecasts", (Part(median_har, own), Part(trees, own))),
         ),
         ("median_har", "premia", "trees", "lstm"),
         0.3,

@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from counterpoise.hedging import Policy
+from typing import Protocol
 
 #: File in the lake with one line for each own policy whose holdout was looked at.
 OWN_TRIALS = "own_trials.txt"
@@ -64,7 +63,16 @@ def trials_before() -> int:
     return sum(entry.count for entry in LEDGER)
 
 
-def _digest(policy: Policy) -> str:
+class Tried(Protocol):
+    """A policy or a model of the user's, by what tells two versions apart."""
+
+    @property
+    def meaning(self) -> str:
+        """Text without comments and layout."""
+        ...
+
+
+def _digest(policy: Tried) -> str:
     return hashlib.sha256(policy.meaning.encode()).hexdigest()
 
 
@@ -76,12 +84,12 @@ def own_tried(lake: Path) -> frozenset[str]:
         return frozenset()
 
 
-def own_tried_before(lake: Path, own: Iterable[Policy]) -> int:
+def own_tried_before(lake: Path, own: Iterable[Tried]) -> int:
     """How many own policies other than these looked at the holdout of a lake before."""
     return len(own_tried(lake) - {_digest(policy) for policy in own})
 
 
-def remember_own(lake: Path, own: Iterable[Policy]) -> None:
+def remember_own(lake: Path, own: Iterable[Tried]) -> None:
     """Remember that these looked at the holdout of a lake; twice the same counts once.
 
     What counts as the same is ``Policy.meaning``: a rule under another name is, a threshold moved
