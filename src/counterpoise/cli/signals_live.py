@@ -205,7 +205,9 @@ def _trained(
 
 @commands.command()
 def now(
-    run: Annotated[str | None, typer.Option(metavar="ID", help="Which run; the newest.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="ID", help="Which run (default: the newest).")
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(parser=named_path, metavar="FILE", help="Draw what moved them, as HTML."),
