@@ -63,7 +63,8 @@ def _settings(config: Path | None, lake: Path | None) -> "Settings":
 @commands.command()
 def train(
     target: Annotated[
-        list[str] | None, typer.Option(help="Target, such as direction.4h; repeatable; all.")
+        list[str] | None,
+        typer.Option(help="Target, such as direction.4h; repeatable (default: all)."),
     ] = None,
     network: Annotated[
         bool, typer.Option("--network/--no-network", help="Train the LSTM too (minutes).")
