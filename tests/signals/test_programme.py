@@ -286,7 +286,12 @@ def test_a_second_run_with_the_same_folder_does_no_work(
         return {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
 
     first, told = again()
-    refits = sum(len(expected[key].splits) * len(some[key].candidates) for key in some)
+    # A mean of two candidates asks for nothing new: what it is made of is learned once.
+    models = {
+        key: {repr(part.model) for one in some[key].candidates for part in one.parts}
+        for key in some
+    }
+    refits = sum(len(expected[key].splits) * len(models[key]) for key in some)
     assert told[0] == (0, refits)
     assert told[-1] == (refits, refits)
     kept = written()
