@@ -15,7 +15,7 @@ from statsmodels.stats.sandwich_covariance import cov_hac
 
 from counterpoise.appraisal import ablation, contributions
 from counterpoise.appraisal.ablation import ablate
-from counterpoise.appraisal.assess import Asked, assess, chosen, first_judged, with_own
+from counterpoise.appraisal.assess import Asked, assess, first_judged, with_own
 from counterpoise.appraisal.contributions import looked_at
 from counterpoise.appraisal.report import judge, report
 from counterpoise.config import Settings, SignalSettings, StudySettings
@@ -26,7 +26,7 @@ from counterpoise.signals.boosted import OnLog, Trees
 from counterpoise.signals.conformal import Interval
 from counterpoise.signals.linear import Column, PastQuantile
 from counterpoise.signals.programme import Programme, Walked, run
-from counterpoise.signals.targets import targets
+from counterpoise.signals.targets import choose, targets
 from counterpoise.signals.walkforward import Split
 from counterpoise.units import DAY_MS, HOUR_MS, from_ms, json_ready, to_ms
 from tests.random_timeline import random_timeline
@@ -537,10 +537,10 @@ def _never(timeline: Timeline, k: int) -> bool:
 
 
 def test_targets_are_chosen_by_key_in_their_own_order() -> None:
-    assert list(chosen((), None)) == list(EVERY)
-    assert list(chosen(("funding.7d", "direction.1h"), None)) == ["direction.1h", "funding.7d"]
+    assert list(choose(EVERY, ())) == list(EVERY)
+    assert list(choose(EVERY, ("funding.7d", "direction.1h"))) == ["direction.1h", "funding.7d"]
     with pytest.raises(FixConfig, match=r"direction\.5h"):
-        chosen(("direction.5h",), None)
+        choose(EVERY, ("direction.5h",))
 
 
 @pytest.mark.parametrize("name", ["trees", "no_change", "har", "lstm", "blend", "best"])

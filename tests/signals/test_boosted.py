@@ -98,7 +98,7 @@ def test_a_half_life_weighs_rows_by_their_age_in_hours() -> None:
 
 def test_too_short_a_past_has_no_trees_and_no_forecast() -> None:
     X, y = data()
-    fewest = MIN_TRAIN_ROWS // 8
+    fewest = MIN_TRAIN_ROWS
     known = np.flatnonzero(np.isfinite(y))
     for model in (
         Trees("t", USED, RECIPE),

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from counterpoise import cluster
 from counterpoise.appraisal import scores
+from counterpoise.appraisal.choice import losses
 from counterpoise.signals import inputs
 from counterpoise.signals.boosted import Trees
 from counterpoise.signals.programme import Programme, run
-from counterpoise.signals.stack import Loss
 from counterpoise.signals.targets import Candidate, Part, Target, targets, trees_of
 from counterpoise.study.inference import holm
 
@@ -65,10 +65,6 @@ class Ablation:
     gain: float
     p: float
     verdict: str
-
-
-def _loss(kind: Loss, forecast: Floats, outcome: Floats) -> Floats:
-    return np.abs(outcome - forecast) if kind == "median" else (outcome - forecast) ** 2
 
 
 def _members(group: str, programme: Programme) -> tuple[str, ...]:
@@ -143,8 +139,8 @@ def ablate(
             absent.append(Ablation(key, group, change, np.nan, np.nan, told))
             continue
         with_it, without = (other, base) if change == "with" else (base, other)
-        ours = _loss(target.loss, with_it[good], one.outcome[good])
-        theirs = _loss(target.loss, without[good], one.outcome[good])
+        ours = losses(target, with_it[good], one.outcome[good])
+        theirs = losses(target, without[good], one.outcome[good])
         gap_h = max(int(np.median(np.diff(np.flatnonzero(good)))), 1) if good.sum() > 1 else 1
         overlap = max(target.horizon_h // gap_h, 1)
         test = scores.diebold_mariano(ours, theirs, overlap, gap_h=gap_h)

@@ -4,7 +4,7 @@ Walks every target forward, judges it, and asks on request what each group of fe
 nothing and writes nothing but the cache it is given.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from counterpoise.market.timeline import Timeline
 from counterpoise.signals import inputs, trial_file
 from counterpoise.signals.model import Model
 from counterpoise.signals.programme import Programme, Walked, run
-from counterpoise.signals.targets import Candidate, Part, Target, find, targets
+from counterpoise.signals.targets import Candidate, Part, Target, choose, targets
 from counterpoise.study.trials import trials_before
 from counterpoise.units import DAY_MS, stamp, to_ms
 
@@ -57,19 +57,6 @@ class Asked:
     backend: cluster.Backend = "threads"
     workers: int | None = None
     address: str | None = None
-
-
-def chosen(keys: Sequence[str], models: Path | None) -> dict[str, Target]:
-    """Targets by key, in the order of the registry.
-
-    Raises
-    ------
-    FixConfig
-        A key that is no target.
-    """
-    for key in keys:
-        find(key)
-    return {key: one for key, one in targets(models).items() if not keys or key in keys}
 
 
 def with_own(found: Mapping[str, Target], own: Mapping[str, Model]) -> dict[str, Target]:
@@ -186,7 +173,7 @@ def assess(
     NotEnoughData
         History too short.
     """
-    wanted = with_own(chosen(asked.keys, asked.models), own or {})
+    wanted = with_own(choose(targets(asked.models), asked.keys), own or {})
     programme = Programme.of(timeline, settings.signals)
 
     def tell(what: str) -> cluster.Progress | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.appraisal.scores import pinball
 from counterpoise.features.engine import compute
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals import inputs
@@ -65,18 +66,6 @@ class Exam:
         return score(self.kind, forecasts, outcomes, self.level)
 
 
-def pinball(forecasts: Floats, outcomes: Floats, level: float) -> float:
-    """Mean pinball loss: what a quantile of this level minimises (Koenker & Bassett 1978).
-
-    Examples
-    --------
-    >>> pinball(np.array([1.0, 1.0]), np.array([0.0, 3.0]), 0.9)
-    0.95
-    """
-    short = outcomes - forecasts
-    return float(np.maximum(level * short, (level - 1.0) * short).mean())
-
-
 def score(kind: Kind, forecasts: Floats, outcomes: Floats, level: float = 0.5) -> float:
     """How good forecasts were; larger is better.
 
@@ -105,8 +94,9 @@ def score(kind: Kind, forecasts: Floats, outcomes: Floats, level: float = 0.5) -
     if kind == "value":
         return 1.0 - float(((outcomes - forecasts) ** 2).mean()) / float(outcomes.var())
     constant = np.full(len(outcomes), np.quantile(outcomes, level))
-    plain = pinball(constant, outcomes, level)
-    return 1.0 - pinball(forecasts, outcomes, level) / plain if plain > 0 else float("nan")
+    plain = float(pinball(constant, outcomes, level).mean())
+    missed = float(pinball(forecasts, outcomes, level).mean())
+    return 1.0 - missed / plain if plain > 0 else float("nan")
 
 
 def exam_of(target: Target, timeline: Timeline) -> Exam:

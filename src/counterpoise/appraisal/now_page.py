@@ -1,5 +1,6 @@
 """The page of one hour: every live forecast, its interval, and what moved it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +17,18 @@ _TOLD = {
 }
 
 
+def _figures(value: float) -> str:
+    """Four significant digits: a funding rate is as small as a probability is large."""
+    return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else page.UNKNOWN
+
+
 def _rows(found: Json) -> str:
     rows = [
         [
             page.escape(name),
-            page.number(one["value"], 5),
-            page.number(one["lower"], 5),
-            page.number(one["upper"], 5),
+            _figures(one["value"]),
+            _figures(one["lower"]),
+            _figures(one["upper"]),
             page.escape(one["about"]),
         ]
         for name, one in found["targets"].items()

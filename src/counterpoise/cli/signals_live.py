@@ -74,12 +74,14 @@ def train(
     json: Json = False,
 ) -> None:
     """Train every forecast on the lake as it is, and save a run to use live."""
-    from counterpoise.signals.retrain import chosen, train_live
+    from counterpoise.signals.final import live_targets
+    from counterpoise.signals.retrain import train_live
     from counterpoise.signals.store import save
+    from counterpoise.signals.targets import choose
 
     settings = _settings(config, lake)
     keys = tuple(dict.fromkeys(target or ()))
-    wanted = chosen(settings, keys, None)
+    wanted = choose(live_targets(settings, None), keys)
     given = "lake" in settings.model_fields_set
     with market_of(settings, given=given) as market, progress_bar(quiet=json) as progress:
         folder = market.lake.path / "models"

@@ -15,8 +15,8 @@ from counterpoise.signals.linear import FittedLinear, Linear
 
 Floats = NDArray[np.float64]
 
-#: Fewest labelled rows of a fit: half of the shortest history the settings allow.
-MIN_TRAIN_ROWS = 30 * 24
+#: Fewest labelled rows of a fit: thirty days of outcomes that are known three times a day.
+MIN_TRAIN_ROWS = 90
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Trees:
         bare = FittedTrees(None, columns, place, factor, line)
         target = y - bare.around(X, slice(0, len(y)))
         rows = np.flatnonzero(np.isfinite(target))
-        if len(rows) < MIN_TRAIN_ROWS / 8:
+        if len(rows) < MIN_TRAIN_ROWS:
             return bare
         rows = rows[:: self.recipe.stride]
         learned = target[rows]

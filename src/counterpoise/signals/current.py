@@ -74,7 +74,7 @@ def current(
     told = {}
     for target in bundle.targets:
         name = target.name
-        about = "return" if target.output == "probability" else "the forecast itself"
+        about = "spot return" if target.output == "probability" else "the forecast itself"
         found: dict[str, Any] = {
             "value": signals.values[name],
             "lower": signals.lower[name],

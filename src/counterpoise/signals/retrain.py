@@ -5,31 +5,15 @@ from datetime import datetime
 from pathlib import Path
 
 from counterpoise.config import Settings
-from counterpoise.errors import FixConfig
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals.bundle import Bundle
 from counterpoise.signals.final import live_targets, train_bundle
 from counterpoise.signals.live import PAYS
 from counterpoise.signals.network import NAME as LSTM
 from counterpoise.signals.programme import Programme, run
-from counterpoise.signals.targets import Target
+from counterpoise.signals.targets import choose
 
 Progress = Callable[[str, int, int], None]
-
-
-def chosen(settings: Settings, keys: Sequence[str], folder: Path | None) -> dict[str, Target]:
-    """Targets by key, all of them where none is named.
-
-    Raises
-    ------
-    FixConfig
-        A key that is no target.
-    """
-    everyone = live_targets(settings, folder)
-    for key in keys:
-        if key not in everyone:
-            raise FixConfig("--target", key, f"one of {', '.join(everyone)}", "name one of these")
-    return {key: one for key, one in everyone.items() if not keys or key in keys}
 
 
 def train_live(
@@ -67,7 +51,7 @@ def train_live(
     NotEnoughData
         History too short for a refit, or for anything to be said.
     """
-    wanted = chosen(settings, keys, folder)
+    wanted = choose(live_targets(settings, folder), keys)
     results = None if folder is None else folder / "results"
     programme = Programme.of(timeline, settings.signals)
 

@@ -6,7 +6,7 @@ recipe here is a new trial. Perpetual, funding and mark are those of the timelin
 another venue's forecasts are those of a timeline of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -286,18 +286,29 @@ def kind_of(target: Target) -> Kind:
     return kinds.get(target.loss, "value")
 
 
-def find(key: str, folder: Path | None = None) -> Target:
-    """One target by its key.
+def choose(everyone: Mapping[str, Target], keys: Sequence[str]) -> dict[str, Target]:
+    """Targets by key, in the order of ``everyone``; all of them where none is named.
+
+    Raises
+    ------
+    FixConfig
+        A key that is no target.
+    """
+    for key in keys:
+        if key not in everyone:
+            raise FixConfig("--target", key, f"one of {', '.join(everyone)}", "name one of these")
+    return {key: target for key, target in everyone.items() if not keys or key in keys}
+
+
+def find(key: str) -> Target:
+    """One target of the programme by its key; without a cache of trained trees.
 
     Raises
     ------
     FixConfig
         There is none of that key.
     """
-    everyone = targets(folder)
-    if key not in everyone:
-        raise FixConfig("--target", key, f"one of {', '.join(everyone)}", "name one of these")
-    return everyone[key]
+    return choose(targets(), (key,))[key]
 
 
 def judged(target: Target, timeline: Timeline) -> NDArray[np.bool_]:
