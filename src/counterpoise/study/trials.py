@@ -48,7 +48,7 @@ LEDGER: tuple[Trials, ...] = (
     Trials("programme: funding of the next settlement, a day and a week", 74, "2023-12-31"),
     Trials("programme: quantiles of the worst rise", 24, "2023-12-31"),
     Trials("programme: rates of the adaptive bounds and maps of calibration", 84, "2023-12-31"),
-    Trials("programme: recipes of the network", 9, "2023-12-31"),
+    Trials("programme: recipes of the network", 11, "2023-12-31"),
     Trials("recipes proposed by the machine search", 14, "2023-12-31"),
     Trials("programme: age of rows, Bitcoin and older years for the direction", 14, "2023-12-31"),
     Trials("programme: raised means, members and priors of the blends", 41, "2023-12-31"),
