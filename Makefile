@@ -15,7 +15,7 @@ PEER_LSTM_CONSTRAINTS := tests/benchmarks/constraints-pytorch.txt
 $(STAMP): pyproject.toml constraints.txt
 	@sh tools/make-venv.sh $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,ccxt,cluster]'
+		--constraint constraints.txt --editable '.[dev,ccxt,cluster,postgres,trading]'
 	@touch $@
 
 $(PEER)/.installed: $(PEER_CONSTRAINTS) tools/make-venv.sh

@@ -14,10 +14,15 @@ STREET = (
     "signals",
     "hedging",
     "decision",
+    "execution",
+    "journal",
     "simulation",
     "study",
     "stress",
     "appraisal",
+    "watch",
+    "trading",
+    "rehearsal",
     "cli",
 )
 SOURCE = Path(__file__).parents[1] / "src" / "counterpoise"

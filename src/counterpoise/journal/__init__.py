@@ -1,0 +1,1 @@
+"""Durable memory: every decision, order and fill, append-only, committed before an order leaves."""
