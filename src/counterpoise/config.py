@@ -38,6 +38,13 @@ from counterpoise.errors import FixConfig
 from counterpoise.holdings import ExposureSettings, HoldingSettings
 from counterpoise.provenance import Sources, nearest, read_file
 from counterpoise.risk_settings import RiskSettings
+from counterpoise.run_settings import (
+    AlertSettings,
+    JournalSettings,
+    ProtectionSettings,
+    RunSettings,
+    TwapSettings,
+)
 from counterpoise.sections import Fraction, Moment, Section
 from counterpoise.units import Collateral
 
@@ -210,6 +217,11 @@ class Settings(BaseSettings):
     signals: SignalSettings = SignalSettings()
     study: StudySettings = StudySettings()
     sources: SourceSettings = SourceSettings()
+    run: RunSettings = RunSettings()
+    twap: TwapSettings = TwapSettings()
+    protection: ProtectionSettings = ProtectionSettings()
+    journal: JournalSettings = JournalSettings()
+    alerts: AlertSettings = AlertSettings()
 
     #: Where the values came from; nowhere for settings made in code.
     _sources: Sources = PrivateAttr(Sources({}, {}, None, {}, ()))
