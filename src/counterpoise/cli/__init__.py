@@ -32,6 +32,7 @@ from counterpoise.cli import (
     update,
 )
 from counterpoise.cli.app import app
+from counterpoise.credentials import refuse_secrets_on_command_line
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
@@ -91,6 +92,7 @@ def run_command(arguments: Sequence[str]) -> int:
         Without the name of the program.
     """
     try:
+        refuse_secrets_on_command_line(arguments)
         command = get_command(app)
         with command.make_context("counterpoise", list(arguments)) as context:
             command.invoke(context)
