@@ -151,8 +151,8 @@ def binance_credentials(
             "unset the one that does not belong to the key",
         )
     if file is not None:
-        secret = _private_key(file_name, Path(file.text.reveal()))
-        return Credentials(key.text, secret, f"{key.source}, {file_name}")
+        signs = _private_key(file_name, Path(file.text.reveal()))
+        return Credentials(key.text, signs, f"{key.source}, {file_name}")
     assert secret is not None
     return Credentials(key.text, secret.text, key.source)
 

@@ -21,6 +21,7 @@ from counterpoise.cli import (
     exposure,
     features,
     fetch,
+    kill_switch,
     quality,
     signals,
     signals_crossval,
@@ -53,6 +54,7 @@ ROOMS = (
     stress,
     explain,
     update,
+    kill_switch,
 )
 
 #: What the parser raises for a wrong command line; only its children have public names.
