@@ -111,7 +111,8 @@ def test_two_processes_that_halt_at_once_leave_one_whole_reason(switch):
     switch.state.mkdir()
     program = (
         "import sys; from pathlib import Path; "
-        "from counterpoise.watch.kill_switch import KillSwitch; KillSwitch(Path(sys.argv[1])).set('halt', sys.argv[2] * 50, 'ops')"
+        "from counterpoise.watch.kill_switch import KillSwitch; "
+        "KillSwitch(Path(sys.argv[1])).set('halt', sys.argv[2] * 50, 'ops')"
     )
     command = [sys.executable, "-c", program, str(switch.state)]
     for one in [subprocess.Popen([*command, letter]) for letter in "abc"]:

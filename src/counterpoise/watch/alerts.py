@@ -4,6 +4,7 @@ Trading never waits for it: :meth:`Alerts.send` puts an alert in a queue, and th
 What repeats is held back and told as a number later; what cannot be delivered is logged and shown.
 """
 
+import contextlib
 import logging
 import queue
 import re
@@ -49,8 +50,10 @@ class _Quiet:
 
 
 class Repetitions:
-    """What of many alerts is sent: the first of a key at once, then a count at the end of its
-    quiet period, and anything that got more severe at once. No clock of its own.
+    """What of many alerts is sent; it has no clock of its own.
+
+    The first of a key at once, then a count at the end of its quiet period, and at once again what
+    got more severe.
 
     Parameters
     ----------
@@ -74,7 +77,8 @@ class Repetitions:
             known.held += 1
             known.alarm = alarm if rank == SEVERITIES.index(known.alarm.severity) else known.alarm
             return None
-        self._open[alarm.key] = _Quiet(alarm, now_s, now_s + self._quiet_s)
+        held = 0 if known is None else known.held
+        self._open[alarm.key] = _Quiet(alarm, now_s, now_s + self._quiet_s, held)
         return _message(alarm, alarm.text)
 
     def due(self, now_s: float) -> list[Message]:
@@ -206,6 +210,7 @@ class _Channel:
         self._first_wait_s = first_wait_s
         self._waiting: queue.Queue[Message | None] = queue.Queue(MOST_WAITING)
         self._closing = threading.Event()
+        self._given_up = threading.Event()
         self.failure = ""
         self.delivered = 0
         self._thread = threading.Thread(target=self._work, name=f"alerts-{number}", daemon=True)
@@ -219,16 +224,15 @@ class _Channel:
             self._failed(message, f"{MOST_WAITING} others wait")
 
     def close(self, within_s: float) -> None:
-        """Send what waits; what fails is not tried again."""
+        """Send what waits, for at most so long; what fails is not tried again."""
         self._closing.set()
-        try:
-            self._waiting.put(None, timeout=within_s)
-        except queue.Full:
-            return
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
         self._thread.join(within_s)
+        self._given_up.set()
 
     def _work(self) -> None:
-        while (message := self._waiting.get()) is not None:
+        while (message := self._waiting.get()) is not None and not self._given_up.is_set():
             wait = self._first_wait_s
             for attempt in range(self._attempts):
                 reason = self._deliver(message)
@@ -288,7 +292,7 @@ def _delivery(number: int, address: Secret) -> tuple[Callable[[Message], str | N
 
 
 def _quieten(parts: Sequence[Secret]) -> None:
-    """Let Apprise log only warnings, and those without the tokens of this address."""
-    logger = logging.getLogger("apprise")
-    logger.setLevel(logging.WARNING)
-    logger.addFilter(RedactingFilter(parts))
+    """Let Apprise log only warnings, and keep the tokens of this address out of every log."""
+    logging.getLogger("apprise").setLevel(logging.WARNING)
+    for name in ("apprise", "urllib3.connectionpool"):
+        logging.getLogger(name).addFilter(RedactingFilter(parts))
