@@ -20,7 +20,17 @@ class ProtectionSettings(Section):
 
 
 class AlertSettings(Section):
-    """Whom to tell, and how often."""
+    """Whom to tell, and how often; the addresses are secrets: ``ALERT_URLS``."""
+
+    severity: Literal["info", "warning", "critical"] = Field(
+        "warning", description="least severity that is sent"
+    )
+    quiet_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        900.0, description="seconds in which the same alert is not sent twice"
+    )
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        5, description="tries of one message at one address, ever longer apart"
+    )
 
 
 class JournalSettings(Section):

@@ -21,6 +21,7 @@ from counterpoise.cli import (
     exposure,
     features,
     fetch,
+    kill_switch,
     quality,
     signals,
     signals_crossval,
@@ -32,6 +33,7 @@ from counterpoise.cli import (
     update,
 )
 from counterpoise.cli.app import app
+from counterpoise.credentials import refuse_secrets_on_command_line
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
@@ -52,6 +54,7 @@ ROOMS = (
     stress,
     explain,
     update,
+    kill_switch,
 )
 
 #: What the parser raises for a wrong command line; only its children have public names.
@@ -91,6 +94,7 @@ def run_command(arguments: Sequence[str]) -> int:
         Without the name of the program.
     """
     try:
+        refuse_secrets_on_command_line(arguments)
         command = get_command(app)
         with command.make_context("counterpoise", list(arguments)) as context:
             command.invoke(context)
