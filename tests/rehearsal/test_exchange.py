@@ -1,12 +1,10 @@
 """Orders, account and events of the venue on a small book, by hand."""
 
-from decimal import Decimal as D
-
 import pytest
 
 from counterpoise.rehearsal.feed import Trade
 from counterpoise.rehearsal.orders import OrderRequest, Refused
-from tests.rehearsal.conftest import SYMBOL, T0, depth
+from tests.rehearsal.conftest import SYMBOL, T0, D, depth
 
 
 def order(side="SELL", quantity="1", price=None, **more) -> OrderRequest:

@@ -8,10 +8,11 @@ not model: docs/venue.md.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from decimal import Decimal
 from itertools import count
 
 from counterpoise.rehearsal.account import Account
+from counterpoise.rehearsal.admission import admit, reducible, refuse_taking
 from counterpoise.rehearsal.algos import AlgoDesk
 from counterpoise.rehearsal.feed import (
     BookTicker,
@@ -19,13 +20,11 @@ from counterpoise.rehearsal.feed import (
     Level,
     MarketEvent,
     MarkPrice,
-    Side,
     Trade,
 )
-from counterpoise.rehearsal.filters import SymbolRules, check_client_id
+from counterpoise.rehearsal.filters import SymbolRules
 from counterpoise.rehearsal.matching import Book, Match, Resting
 from counterpoise.rehearsal.orders import (
-    CONDITIONAL,
     ZERO,
     Algo,
     Order,
@@ -98,7 +97,7 @@ class Exchange:
             self.algos.see(event.symbol, "CONTRACT_PRICE", price, event.ts_ms)
         elif isinstance(event, MarkPrice):
             self.marks[event.symbol] = event
-            self.account.take_mark(event)
+            self.account.marks[event.symbol] = event.mark
             self.algos.see(event.symbol, "MARK_PRICE", event.mark, event.ts_ms)
             self._watch_margin(event.ts_ms)
         else:
@@ -178,8 +177,8 @@ class Exchange:
         rules = self.account.rules[symbol]
         ticks = rules.check_price(price, order.side, self.account.mark(symbol))
         rules.check_quantity(quantity, market=False)
-        if order.time_in_force == "GTX" and self._would_take(symbol, order.side, ticks):
-            raise Refused(-5022, _POST_ONLY)
+        if order.time_in_force == "GTX":
+            refuse_taking(self.books[symbol], order.side, ticks)
         if quantity <= order.executed:
             self._finish(order, "CANCELED", "CANCELED", now_ms)
             return replace(order)
@@ -265,7 +264,7 @@ class Exchange:
     # --- entering an order -------------------------------------------------------------------
 
     def _enter(self, request: OrderRequest, now_ms: int, algo: Algo | None) -> Order:
-        ticks, reduces = self._check(request)
+        ticks, reduces = admit(self.account, self._book(request.symbol), request)
         order_id = next(self._order_ids)
         order = Order(
             order_id=order_id,
@@ -296,74 +295,9 @@ class Exchange:
         self._set_due()
         return replace(order)
 
-    def _check(self, request: OrderRequest) -> tuple[int, bool]:
-        """Limit in ticks (the band of a market order), and whether the order may only reduce."""
-        account, symbol = self.account, request.symbol
-        rules = account.rules_of(symbol)
-        market = request.type == "MARKET"
-        if request.type in CONDITIONAL:
-            raise Refused(
-                -4120,
-                "Order type not supported for this endpoint. "
-                "Please use the Algo Order API endpoints instead.",
-            )
-        if not market and request.type != "LIMIT":
-            raise Refused(-1116, "Invalid orderType.")
-        if request.position_side not in account.sides():
-            raise Refused(-4061, "Order's position side does not match user's setting.")
-        if account.hedge_mode and request.reduce_only:
-            raise Refused(-1106, "Parameter 'reduceOnly' sent when not required.")
-        if request.client_id is not None:
-            check_client_id(request.client_id)
-        rules.check_quantity(request.quantity, market=market)
-        mark = account.mark(symbol)
-        if market:
-            ticks, price = self._market_bound(request, mark)
-        else:
-            ticks = rules.check_price(request.price, request.side, mark)
-            price = rules.price(ticks)
-        closes = (request.position_side, request.side) in (("LONG", "SELL"), ("SHORT", "BUY"))
-        reduces = request.reduce_only or closes
-        if not reduces:
-            rules.check_notional(request.quantity * price)
-        elif not self._reducible(symbol, request):
-            raise Refused(-2022, "ReduceOnly Order is rejected.")
-        standing = [o for o in account.open_orders.values() if o.symbol == symbol]
-        if request.client_id in {order.client_id for order in standing}:
-            raise Refused(-4116, "ClientOrderId is duplicated.")
-        if len(standing) >= rules.max_orders:
-            raise Refused(-2025, "Reach max open order limit.")
-        if request.time_in_force == "GTX" and self._would_take(symbol, request.side, ticks):
-            raise Refused(-5022, _POST_ONLY)
-        if not reduces:
-            account.refuse_unaffordable(
-                symbol, request.side, request.position_side, request.quantity, price
-            )
-        return ticks, reduces
-
-    def _market_bound(self, request: OrderRequest, mark: Decimal) -> tuple[int, Decimal]:
-        """Worst price a market order takes, in ticks, and the best there is."""
-        rules = self.account.rules[request.symbol]
-        if request.side == "BUY":
-            bound = int((mark * (1 + rules.band) / rules.tick).to_integral_value(ROUND_DOWN))
-        else:
-            bound = int((mark * (1 - rules.band) / rules.tick).to_integral_value(ROUND_UP))
-        levels = self.books[request.symbol].opposite(request.side)
-        best = levels.best()
-        if best is None or levels.sign * (best - bound) > 0:
-            raise Refused(
-                -4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit."
-            )
-        return bound, rules.price(best)
-
-    def _would_take(self, symbol: str, side: Side, ticks: int) -> bool:
-        book = self.books[symbol]
-        return book.crosses(side, ticks) or bool(book.own_crossed(side, ticks))
-
-    def _reducible(self, symbol: str, order: Order | OrderRequest) -> Decimal:
-        """ETH by which an order of that side can reduce its position."""
-        amount = self.account.position(symbol, order.position_side).amount
-        return max(-amount if order.side == "BUY" else amount, ZERO)
+    def _book(self, symbol: str) -> Book:
+        self.account.rules_of(symbol)
+        return self.books[symbol]
 
     # --- matching ----------------------------------------------------------------------------
 
@@ -373,7 +307,7 @@ class Exchange:
         levels = book.opposite(order.side)
         wanted = order.remaining
         if order.reduce_only:
-            wanted = min(wanted, self._reducible(order.symbol, order))
+            wanted = min(wanted, reducible(self.account, order))
         steps = rules.steps(wanted)
         walked = levels.walk(ticks, steps)
         if order.time_in_force == "FOK" and sum(size for _, size in walked) < steps:
@@ -416,7 +350,7 @@ class Exchange:
         rules = self.account.rules[order.symbol]
         quantity, price = rules.quantity(steps), rules.price(ticks)
         if order.reduce_only:
-            quantity = min(quantity, self._reducible(order.symbol, order))
+            quantity = min(quantity, reducible(self.account, order))
             if not quantity:
                 return
         rate = rules.maker_fee if maker else rules.taker_fee
@@ -456,7 +390,7 @@ class Exchange:
         """Resting orders that have nothing left to reduce go."""
         for order in list(self.account.open_orders.values()):
             mine = order.symbol == symbol and order.reduce_only
-            if mine and not self._reducible(symbol, order):
+            if mine and not reducible(self.account, order):
                 self._finish(order, "EXPIRED", "EXPIRED", now_ms)
 
     def _finish(self, order: Order, status: Status, execution: Execution, now_ms: int) -> None:
@@ -523,9 +457,3 @@ class Exchange:
             self._tell(order, "NEW", now_ms)
             self._book_fill(order, quantity, mark, fee, False, now_ms, "CALCULATED")
         self.account.bear_bankruptcy(equity, now_ms)
-
-
-_POST_ONLY = (
-    "Due to the order could not be executed as maker, the Post Only order will be rejected. "
-    "The order will not be recorded in the order history"
-)
