@@ -21,6 +21,7 @@ from counterpoise.cli import (
     exposure,
     features,
     fetch,
+    journal,
     quality,
     signals,
     signals_crossval,
@@ -51,6 +52,7 @@ ROOMS = (
     study,
     stress,
     explain,
+    journal,
     update,
 )
 
