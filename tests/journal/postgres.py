@@ -106,6 +106,6 @@ class Server:
             self._process = None
 
     def remove(self) -> None:
-        """Stop it and leave nothing behind."""
-        self.stop()
+        """Stop it at once and leave nothing behind."""
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)

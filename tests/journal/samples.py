@@ -8,12 +8,17 @@ from hypothesis import strategies as st
 
 from counterpoise.execution.records import (
     AccountSeen,
+    AlertRaised,
     Decision,
     FillBooked,
+    FundingBooked,
+    Mode,
+    Moved,
     OrderSent,
     OrderState,
     Plan,
     Record,
+    Shortfall,
 )
 from counterpoise.journal.tables import LAYOUTS, Run
 
@@ -118,3 +123,18 @@ def same(one: Any, other: Any) -> bool:
             same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)
         )
     return bool(type(one) is type(other) and one == other)
+
+
+def one_of_each() -> list[Record]:
+    """A row for every table but ``runs``."""
+    return [
+        *moment_of(1),
+        state("cp-1", "unknown"),
+        fill("cp-1", "t1", 0.5),
+        FundingBooked(T0, -12.5, -0.0001),
+        Shortfall(T0, 1, "sell", 1.5, 1.5, 1800.0, 1799.5, 0.1, 0.3, 0.2, 0.15, 0.0, 0.75, 0.5),
+        account(0.5),
+        AlertRaised(T0, "critical", "margin", "equity is short", "pay in"),
+        Mode(T0, "halted", "operator", "looks odd"),
+        Moved(T0, "cp-m-1", 1000.0, "asked", ""),
+    ]

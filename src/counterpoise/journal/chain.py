@@ -6,6 +6,7 @@ anew: against that, a head noted elsewhere helps.
 """
 
 import hashlib
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,8 @@ from counterpoise.journal.triggers import missing_triggers
 
 #: Before the first row.
 GENESIS = "0" * 64
-#: Rows that are held at once.
-_BATCH = 10_000
+#: Rows of a table that are held at once.
+_BATCH = 2_000
 
 
 def link(previous: str, canonical: bytes) -> str:
@@ -44,33 +45,37 @@ class Verified:
     findings: tuple[Finding, ...]
 
 
-def _rows(connection: Connection, last: int) -> Iterator[tuple[Layout, Any]]:
-    """Every row of every table by its ``seq``."""
-    for first in range(1, last + 1, _BATCH):
-        batch: list[tuple[Layout, Any]] = []
-        for layout in LAYOUTS.values():
-            c = layout.table.c
-            wanted = select(*(c[name] for name in layout.columns)).where(
-                c.seq.between(first, first + _BATCH - 1)
-            )
-            batch += [(layout, row) for row in connection.execute(wanted)]
-        yield from sorted(batch, key=lambda one: one[1].seq)
+def _rows(connection: Connection, layout: Layout) -> Iterator[tuple[Layout, Any]]:
+    """Rows of a table by their ``seq``, some at a time."""
+    c, after = layout.table.c, -(2**63)
+    ask = select(*(c[name] for name in layout.columns)).order_by(c.seq).limit(_BATCH)
+    while rows := connection.execute(ask.where(c.seq > after)).all():
+        yield from ((layout, row) for row in rows)
+        after = rows[-1].seq
 
 
-def _chain(connection: Connection, last: int) -> Iterator[Finding | str]:
-    """What breaks the chain, and at the end the hash it ends with."""
+def _gone(first: int, last: int, which: tuple[str, str]) -> str:
+    if first == last:
+        return f"row {first}{which[0]} is missing"
+    return f"rows {first} to {last}{which[1]} are missing"
+
+
+def _chain(connection: Connection, findings: list[Finding]) -> tuple[int, str]:
+    """Add what breaks the chain; the ``seq`` and the hash it ends with."""
     before, previous = 0, GENESIS
-    for layout, row in _rows(connection, last):
-        name, seq = layout.table.name, row.seq
-        if seq == before:
-            yield Finding(name, seq, f"a second row {seq}")
-        if seq > before + 1:
-            gone = f"row {before + 1}" if seq == before + 2 else f"rows {before + 1} to {seq - 1}"
-            yield Finding(name, seq, f"{gone} before it are missing")
+    tables = (_rows(connection, layout) for layout in LAYOUTS.values())
+    for layout, row in heapq.merge(*tables, key=lambda one: one[1].seq):
+        seq, text = row.seq, None
+        if seq <= before:
+            text = f"a second row {seq}"
+        elif seq > before + 1:
+            text = _gone(before + 1, seq - 1, (" before it", " before it"))
         elif link(previous, layout.canonical(layout.stored(row[:-1]))) != row.hash:
-            yield Finding(name, seq, "its hash is not that of its content and the row before")
+            text = "its hash is not that of its content and the row before"
+        if text is not None:
+            findings.append(Finding(layout.table.name, seq, text))
         before, previous = seq, row.hash
-    yield previous
+    return before, previous
 
 
 def _decisions(connection: Connection) -> Iterator[Finding]:
@@ -93,6 +98,15 @@ def _decisions(connection: Connection) -> Iterator[Finding]:
             yield Finding(name, row.seq, f"its decision {row.decision_id} is missing")
 
 
+def _end(journal: Any, seq: int, last_hash: str) -> Iterator[Finding]:
+    """Whether the last row there is, is the one that was written last."""
+    if seq < journal.rows:
+        text = _gone(seq + 1, journal.rows, (", the last one,", ", the last ones,"))
+        yield Finding(JOURNAL.name, journal.rows, text)
+    elif (seq, last_hash) != (journal.rows, journal.head):
+        yield Finding(JOURNAL.name, journal.rows, f"row {seq} came after the last that was written")
+
+
 def verify(connection: Connection) -> Verified:
     """Read every row and compare it with the chain, the head and what refers to it.
 
@@ -102,19 +116,10 @@ def verify(connection: Connection) -> Verified:
         Within a transaction that sees one moment, see ``reading.Reader.snapshot``.
     """
     journal = connection.execute(select(JOURNAL)).one()
-    last = max(
-        journal.rows,
-        *(
-            connection.scalar(select(func.max(layout.table.c.seq))) or 0
-            for layout in LAYOUTS.values()
-        ),
-    )
-    *found, end = _chain(connection, last)
-    findings = [one for one in found if isinstance(one, Finding)]
+    findings: list[Finding] = []
+    end = _chain(connection, findings)
     findings += _decisions(connection)
-    if end != journal.head:
-        text = f"{journal.rows} rows with the last hash {journal.head[:16]}… were written"
-        findings.append(Finding("journal", journal.rows, f"{text}; the last of them are missing"))
+    findings += _end(journal, *end)
     findings += [
         Finding(name, 0, "its trigger that refuses changes is missing")
         for name in missing_triggers(connection)
