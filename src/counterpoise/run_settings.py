@@ -12,7 +12,47 @@ from counterpoise.sections import Section
 
 
 class TwapSettings(Section):
-    """How an order is worked over time."""
+    """How an order is worked over time: docs/twap.md."""
+
+    risk_aversion: Annotated[float, Field(ge=0.1, le=10_000)] = Field(
+        20.0, description="λ of cost + λ/2·variance that sets the horizon; urgency 1 means 100·λ"
+    )
+    horizon_min_s: Annotated[float, Field(ge=1, le=60)] = Field(
+        20.0, description="least seconds of a schedule"
+    )
+    horizon_max_s: Annotated[float, Field(ge=60, le=3_600)] = Field(
+        1_800.0, description="most seconds of a schedule"
+    )
+    bar_margin_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        60.0, description="seconds before the end of the hourly bar by which a schedule is over"
+    )
+    slice_s: Annotated[float, Field(ge=1, le=600)] = Field(
+        15.0, description="seconds of a slice, before jitter"
+    )
+    jitter: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0.3, description="random part of the length and size of a slice"
+    )
+    patience: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="slices that an unfilled remainder may keep resting before it crosses"
+    )
+    participation: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="most of the traded volume that a schedule may be"
+    )
+    protection_bps: Annotated[float, Field(ge=0.1, le=100)] = Field(
+        5.0, description="worst price of a crossing order, from the mid"
+    )
+    hurry_protection_bps: Annotated[float, Field(ge=1, le=1_000)] = Field(
+        100.0, description="worst price that an emergency widens to, from the mid"
+    )
+    repeg_bps: Annotated[float, Field(ge=0, le=100)] = Field(
+        0.5, description="how far the touch moves away before a resting order follows"
+    )
+    repegs: Annotated[int, Field(ge=0, le=100)] = Field(
+        10, description="most times an order follows the touch within a slice"
+    )
+    answer_s: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        2.0, description="seconds without an answer after which the venue is asked"
+    )
 
 
 class ProtectionSettings(Section):
