@@ -21,6 +21,7 @@ from counterpoise.cli import (
     exposure,
     features,
     fetch,
+    journal,
     kill_switch,
     quality,
     signals,
@@ -53,6 +54,7 @@ ROOMS = (
     study,
     stress,
     explain,
+    journal,
     update,
     kill_switch,
 )
