@@ -84,6 +84,19 @@ def update(
     return list(_updated(settings, lake, first_ms, now_ms, progress))
 
 
+def standing(settings: Settings, now_ms: int) -> list[Freshness]:
+    """How every feed stands without fetching anything.
+
+    Parameters
+    ----------
+    settings : Settings
+    now_ms : int
+        The present by this machine's clock.
+    """
+    lake = Lake(settings.lake)
+    return [_standing(lake, feed, None, "", now_ms) for feed in feeds(settings, lake)]
+
+
 def _updated(
     settings: Settings, lake: Lake, first_ms: int, now_ms: int, progress: Progress | None
 ) -> Iterator[Freshness]:
