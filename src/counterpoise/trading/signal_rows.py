@@ -4,6 +4,9 @@ History and the live feed give their rows here, so a number that reaches a machi
 the simulator would have read at that hour, to the last bit. Nothing is decided, filled or fetched.
 """
 
+import math
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,6 +95,53 @@ def newest_row(
         volume_day[last, 0],
     )
     return _rows(timeline.ts_ms[last], _of_intent(intent, last), prices, _of_guard(whole, last))[0]
+
+
+def unknown_row(settings: Settings, ts_ms: int, why: str, before: Signals | None) -> Signals:
+    """Row of an hour of which the market or the policy is not known.
+
+    Prices, intent and funding cost are NaN. What the guard held to stays in force: a floor must
+    not fall, nor leverage rise, because a feed is silent. Without a row before, the most careful
+    leverage of the settings.
+
+    Parameters
+    ----------
+    settings : Settings
+    ts_ms : int
+        The tick.
+    why : str
+        What is missing, in words.
+    before : Signals or None
+        The last row that was known.
+    """
+    if before is None:
+        before = _most_careful(settings)
+    nothing = math.nan
+    return replace(
+        before,
+        ts_ns=ts_ms * NS_PER_MS,
+        tick=ts_ms // HOUR_MS,
+        lo=nothing,
+        hi=nothing,
+        to_lo=nothing,
+        to_hi=nothing,
+        urgency=nothing,
+        target=nothing,
+        spot=nothing,
+        perp=nothing,
+        funding_cost=nothing,
+        why=why,
+    )
+
+
+def _most_careful(settings: Settings) -> Signals:
+    """A row of which nothing is known but the settings."""
+    capital = settings.capital
+    after, asks = capital.leverage, capital.leverage_max
+    if capital.leverage_mode == "dynamic":
+        after, asks = capital.leverage_min, capital.leverage_min * capital.headroom
+    unknown = (math.nan,) * 10
+    return Signals(0, 0, *unknown, after, asks, 0.0, math.nan, False, math.nan)
 
 
 def refuse_more_venues(count: int) -> None:
