@@ -77,5 +77,3 @@ def month() -> History:
     tables = generate(3, datetime(2024, 1, 1, tzinfo=UTC), 31, with_gaps=False)
     wanted = ("spot_bars", "perp_bars", "mark_bars", "funding")
     return History({key: table for key, table in tables.items() if key.table in wanted})
-
-

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 
 from counterpoise.errors import FixConfig
 
-#: ``too-many``: 429. ``banned``: 418. ``clock``: -1021. ``timeout`` (408 with -1007), ``unavailable``
-#: (503) and ``cut`` (no answer at all): although the request was executed. ``lost``: 503, and it was
-#: not. ``delay``: the request is executed late.
+#: ``too-many`` (429), ``banned`` (418) and ``clock`` (-1021) refuse. ``timeout`` (408 with -1007),
+#: ``unavailable`` (503) and ``cut`` (no answer at all) come although the request was executed;
+#: ``lost`` is 503 and it was not. ``delay``: it is executed late.
 Kind = Literal["too-many", "banned", "clock", "timeout", "unavailable", "cut", "lost", "delay"]
 
 
