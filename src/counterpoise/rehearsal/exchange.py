@@ -23,7 +23,9 @@ from counterpoise.rehearsal.feed import (
     Trade,
 )
 from counterpoise.rehearsal.filters import SymbolRules
+from counterpoise.rehearsal.liquidation import MarginWatch
 from counterpoise.rehearsal.matching import Book, Match, Resting
+from counterpoise.rehearsal.order_log import OrderLog
 from counterpoise.rehearsal.orders import (
     ZERO,
     Algo,
@@ -33,11 +35,7 @@ from counterpoise.rehearsal.orders import (
     Status,
 )
 from counterpoise.rehearsal.positions import Position, cents
-from counterpoise.rehearsal.reports import Execution, MarginCall, OrderUpdate, UserTrade, VenueEvent
-
-FIRST_ID = 8_000_000_001
-#: Maintenance over equity from which on the venue warns.
-MARGIN_CALL_AT = Decimal("0.8")
+from counterpoise.rehearsal.reports import Execution, OrderUpdate, UserTrade, VenueEvent
 
 
 class Exchange:
@@ -74,13 +72,13 @@ class Exchange:
         self.algos = AlgoDesk(self.account, self._enter, self._told)
         self.books = {symbol: Book() for symbol in by_symbol}
         self.marks: dict[str, MarkPrice] = {}
-        self._orders: dict[int, Order] = {}
+        self._orders = OrderLog()
         self._resting: dict[int, Resting] = {}
         self._algo_of: dict[int, Algo] = {}
-        self._order_ids, self._trade_ids = count(FIRST_ID), count(1)
+        self._trade_ids = count(1)
         self._countdown: dict[str, int] = {}
         self._due_ms: float = math.inf
-        self._warned: set[str] = set()
+        self._margin = MarginWatch(self.account, self.cancel_all, self._close_out, self._told)
 
     # --- the market --------------------------------------------------------------------------
 
@@ -99,10 +97,10 @@ class Exchange:
             self.marks[event.symbol] = event
             self.account.marks[event.symbol] = event.mark
             self.algos.see(event.symbol, "MARK_PRICE", event.mark, event.ts_ms)
-            self._watch_margin(event.ts_ms)
+            self._margin.look(event.ts_ms)
         else:
             self.account.settle(event)
-            self._watch_margin(event.ts_ms)
+            self._margin.look(event.ts_ms)
 
     def advance(self, now_ms: int) -> None:
         """Let time pass: expire GTD orders, and cancel what a countdown was not renewed for."""
@@ -129,8 +127,7 @@ class Exchange:
 
     def depth(self, symbol: str, limit: int = 1000) -> tuple[int, list[Level], list[Level]]:
         """Last update id, and best levels of bids and asks as the replay displays them."""
-        self.account.rules_of(symbol)
-        book = self.books[symbol]
+        book = self._book(symbol)
         bids = sorted(book.bids.size.items(), reverse=True)[:limit]
         asks = sorted(book.asks.size.items())[:limit]
         return book.last_id, bids, asks
@@ -216,10 +213,10 @@ class Exchange:
     def cancel_all(self, symbol: str, now_ms: int) -> list[Order]:
         """Cancel every open order of a symbol; conditional orders stay (``algos.cancel_all``)."""
         self.account.rules_of(symbol)
-        found = [o for o in self.account.open_orders.values() if o.symbol == symbol]
-        for order in found:
-            self._finish(order, "CANCELED", "CANCELED", now_ms)
-        return [replace(order) for order in found]
+        found = [order.order_id for order in self.open_orders(symbol)]
+        for order_id in found:
+            self._finish(self._orders[order_id], "CANCELED", "CANCELED", now_ms)
+        return [replace(self._orders[order_id]) for order_id in found]
 
     def countdown(self, symbol: str, ms: int, now_ms: int) -> None:
         """Cancel every open order of a symbol in so many ms unless told again; 0 ends it."""
@@ -241,54 +238,28 @@ class Exchange:
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """Open orders, oldest first."""
-        return [order for order in self.all_orders(symbol) if order.is_open]
+        return [
+            replace(order)
+            for order in self.account.open_orders.values()
+            if symbol in (None, order.symbol)
+        ]
 
     def all_orders(self, symbol: str | None = None) -> list[Order]:
         """Every order ever taken, oldest first."""
-        return [replace(o) for o in self._orders.values() if symbol in (None, o.symbol)]
+        return self._orders.all(symbol)
 
     def _find(self, symbol: str, order_id: int | None, client_id: str | None) -> Order | None:
         self.account.rules_of(symbol)
-        if order_id is not None:
-            order = self._orders.get(order_id)
-            return order if order and order.symbol == symbol else None
-        return next(
-            (
-                order
-                for order in reversed(self._orders.values())
-                if order.client_id == client_id and order.symbol == symbol
-            ),
-            None,
-        )
+        return self._orders.find(symbol, order_id, client_id)
 
     # --- entering an order -------------------------------------------------------------------
 
     def _enter(self, request: OrderRequest, now_ms: int, algo: Algo | None) -> Order:
         ticks, reduces = admit(self.account, self._book(request.symbol), request)
-        order_id = next(self._order_ids)
-        order = Order(
-            order_id=order_id,
-            client_id=request.client_id or f"venue-{order_id}",
-            symbol=request.symbol,
-            side=request.side,
-            type=request.type,
-            original_type=algo.request.type if algo else request.type,
-            time_in_force=request.time_in_force,
-            position_side=request.position_side,
-            price=request.price or ZERO,
-            quantity=request.quantity,
-            reduce_only=reduces,
-            close_position=algo.request.close_position if algo else False,
-            good_till_ms=request.good_till_ms,
-            time_ms=now_ms,
-            update_ms=now_ms,
-            stop_price=(algo.request.trigger or ZERO) if algo else ZERO,
-            working_type=algo.request.working_type if algo else "CONTRACT_PRICE",
-        )
-        self._orders[order_id] = order
-        self.account.open_orders[order_id] = order
+        order = self._orders.enter(request, now_ms, reduces=reduces, algo=algo)
+        self.account.open_orders[order.order_id] = order
         if algo:
-            self._algo_of[order_id] = algo
+            self._algo_of[order.order_id] = algo
             self.algos.entered(algo, order, now_ms)
         self._tell(order, "NEW", now_ms)
         self._take(order, ticks, now_ms)
@@ -353,8 +324,8 @@ class Exchange:
             quantity = min(quantity, reducible(self.account, order))
             if not quantity:
                 return
-        rate = rules.maker_fee if maker else rules.taker_fee
-        self._book_fill(order, quantity, price, cents(quantity * price * rate), maker, now_ms)
+        fee = cents(quantity * price * (rules.maker_fee if maker else rules.taker_fee))
+        self._book_fill(order, quantity, price, fee, maker, now_ms)
 
     def _book_fill(
         self,
@@ -411,49 +382,20 @@ class Exchange:
     ) -> None:
         self._told.append(OrderUpdate(now_ms, execution, replace(order), trade))
 
-    # --- liquidation -------------------------------------------------------------------------
-
-    def _watch_margin(self, now_ms: int) -> None:
-        """Warn near maintenance; at it, cancel the orders and close the positions at the mark."""
-        for group, equity, maintenance in self.account.groups():
-            key = " ".join(position.symbol + position.side for position in group)
-            if equity <= maintenance:
-                self._liquidate(group, equity, now_ms)
-            elif maintenance < MARGIN_CALL_AT * equity:
-                self._warned.discard(key)
-            elif key not in self._warned:
-                self._warned.add(key)
-                reports = tuple(self.account.report(position) for position in group)
-                self._told.append(MarginCall(now_ms, self.account.cross_wallet(), reports))
-
-    def _liquidate(self, group: list[Position], equity: Decimal, now_ms: int) -> None:
-        for symbol in {position.symbol: None for position in group}:
-            self.cancel_all(symbol, now_ms)
-        for position in group:
-            rules, mark = self.account.rules[position.symbol], self.account.marks[position.symbol]
-            quantity = abs(position.amount)
-            fee = cents(min(quantity * mark * rules.liquidation_fee, max(equity, ZERO)))
-            equity -= fee
-            order_id = next(self._order_ids)
-            order = Order(
-                order_id=order_id,
-                client_id=f"autoclose-{order_id}",
-                symbol=position.symbol,
-                side="SELL" if position.amount > 0 else "BUY",
-                type="LIMIT",
-                original_type="LIMIT",
-                time_in_force="IOC",
-                position_side=position.side,
-                price=mark,
-                quantity=quantity,
-                reduce_only=True,
-                close_position=False,
-                good_till_ms=0,
-                time_ms=now_ms,
-                update_ms=now_ms,
-            )
-            self._orders[order_id] = order
-            self.account.open_orders[order_id] = order
-            self._tell(order, "NEW", now_ms)
-            self._book_fill(order, quantity, mark, fee, False, now_ms, "CALCULATED")
-        self.account.bear_bankruptcy(equity, now_ms)
+    def _close_out(self, position: Position, fee: Decimal, now_ms: int) -> None:
+        """Close a liquidated position at the mark, beside the book."""
+        mark, quantity = self.account.marks[position.symbol], abs(position.amount)
+        wanted = OrderRequest(
+            symbol=position.symbol,
+            side="SELL" if position.amount > 0 else "BUY",
+            type="LIMIT",
+            quantity=quantity,
+            price=mark,
+            time_in_force="IOC",
+            client_id=f"autoclose-{now_ms}-{position.symbol}",
+            position_side=position.side,
+        )
+        order = self._orders.enter(wanted, now_ms, reduces=True)
+        self.account.open_orders[order.order_id] = order
+        self._tell(order, "NEW", now_ms)
+        self._book_fill(order, quantity, mark, fee, False, now_ms, "CALCULATED")

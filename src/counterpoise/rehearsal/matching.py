@@ -2,9 +2,9 @@
 
 The replay does not react to us. What we took of a level is missing from it until the level shrinks
 below that or is quoted anew; a resting order of ours stands behind what was displayed when it came.
-One rule serves both: when a level is told again with less, what is gone is what we took, and what
-stands behind us, before it is what stands ahead of us. So others' cancels never move us forward
-while anything behind us could have been cancelled. docs/venue.md has it in full.
+One rule serves both: a level that shrinks loses its end first, which is what we did not take and
+what stands behind us. So nobody's cancel moves us forward while it can have come from behind us.
+docs/venue.md has it in full.
 """
 
 from heapq import heappop, heappush
