@@ -30,7 +30,7 @@ class Pair:
     def fills(self, matches: list[Match]) -> None:
         for resting, steps in matches:
             self.filled[resting.order_id] = self.filled.get(resting.order_id, 0) + steps
-            if resting.steps == 0 and resting in self.book.resting:
+            if resting.steps == 0 and resting in self.book.resting[resting.side]:
                 self.book.remove(resting)
 
     def depth(self, bids, asks, fresh) -> None:
@@ -69,8 +69,9 @@ class Pair:
             self.oracle.join(side, price, order_id, steps - got)
 
     def leave(self, place) -> None:
-        if place < len(self.book.resting):
-            gone = self.book.resting[place]
+        standing = [*self.book.resting["BUY"], *self.book.resting["SELL"]]
+        if place < len(standing):
+            gone = standing[place]
             self.book.remove(gone)
             self.oracle.leave(gone.side, gone.price, gone.order_id)
 
