@@ -124,3 +124,15 @@ def test_what_we_took_comes_back_only_where_the_level_shrank_below_it_or_is_quot
         assert book.asks.left(104) == left
     book.depth(Depth(2, "X", 3, 3, 2, (), ((104, 10),), fresh=True))
     assert book.asks.left(104) == 10
+
+
+def test_an_order_of_the_other_side_does_not_stand_between_ours() -> None:
+    book = book_of([(100, 5)], [(110, 4)])
+    low, above, high = (
+        Resting(1, "BUY", 95, 1),
+        Resting(2, "SELL", 120, 1),
+        Resting(3, "BUY", 96, 1),
+    )
+    for resting in (low, above, high):
+        book.add(resting)
+    assert book.trade(Trade(0, "X", 1, 94, 1, "SELL")) == [(high, 1)]
