@@ -30,7 +30,7 @@ class Pair:
     def fills(self, matches: list[Match]) -> None:
         for resting, steps in matches:
             self.filled[resting.order_id] = self.filled.get(resting.order_id, 0) + steps
-            if resting.steps == 0 and resting in self.book.resting:
+            if resting.steps == 0 and resting in self.book.resting[resting.side]:
                 self.book.remove(resting)
 
     def depth(self, bids, asks, fresh) -> None:
@@ -69,8 +69,9 @@ class Pair:
             self.oracle.join(side, price, order_id, steps - got)
 
     def leave(self, place) -> None:
-        if place < len(self.book.resting):
-            gone = self.book.resting[place]
+        standing = [*self.book.resting["BUY"], *self.book.resting["SELL"]]
+        if place < len(standing):
+            gone = standing[place]
             self.book.remove(gone)
             self.oracle.leave(gone.side, gone.price, gone.order_id)
 
@@ -123,3 +124,15 @@ def test_what_we_took_comes_back_only_where_the_level_shrank_below_it_or_is_quot
         assert book.asks.left(104) == left
     book.depth(Depth(2, "X", 3, 3, 2, (), ((104, 10),), fresh=True))
     assert book.asks.left(104) == 10
+
+
+def test_an_order_of_the_other_side_does_not_stand_between_ours() -> None:
+    book = book_of([(100, 5)], [(110, 4)])
+    low, above, high = (
+        Resting(1, "BUY", 95, 1),
+        Resting(2, "SELL", 120, 1),
+        Resting(3, "BUY", 96, 1),
+    )
+    for resting in (low, above, high):
+        book.add(resting)
+    assert book.trade(Trade(0, "X", 1, 94, 1, "SELL")) == [(high, 1)]

@@ -1,7 +1,7 @@
 """A slow book written from docs/venue.md: every step of every queue is a token in a list."""
 
 OTHER = 0
-PRICES = range(95, 106)
+PRICES = range(97, 104)
 OPPOSITE = {"BUY": "SELL", "SELL": "BUY"}
 
 
