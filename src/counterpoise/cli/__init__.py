@@ -16,6 +16,7 @@ from typer.main import get_command
 from counterpoise.cli import (
     advice,
     data,
+    doctor,
     events,
     explain,
     exposure,
@@ -56,6 +57,7 @@ ROOMS = (
     explain,
     journal,
     update,
+    doctor,
     kill_switch,
 )
 

@@ -7,10 +7,10 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials
@@ -136,38 +136,35 @@ async def gather_account(
     terms = account.terms
     try:
         skew = await _asked(rest.clock_skew_ms())
-        without_key = Unknown("no key to ask with") if keys is None else None
 
-        async def signed[T](question: Callable[[], Awaitable[T]]) -> Fact[T]:
-            return without_key or await _asked(question())
+        async def signed[T](question: Callable[[], Coroutine[Any, Any, T]]) -> Fact[T]:
+            if isinstance(credentials, Unknown):
+                return credentials
+            return await _asked(question())
 
-        stream, rules, mark, wallet, setting, hedge, multi, tiers, fees = await asyncio.gather(
-            _asked(_first_word(endpoints, symbol)),
-            _asked(terms.rules()),
-            _asked(terms.mark()),
-            signed(account.wallet),
-            signed(terms.setting),
-            signed(terms.hedge_mode),
-            signed(terms.multi_assets),
-            signed(terms.tiers),
-            signed(terms.fees),
-        )
-        rights = await signed(terms.rights) if rest.has_wallet else None
+        async with asyncio.TaskGroup() as together:
+            ask = together.create_task
+            stream = ask(_asked(_first_word(endpoints, symbol)))
+            rules, mark = ask(_asked(terms.rules())), ask(_asked(terms.mark()))
+            wallet, setting = ask(signed(account.wallet)), ask(signed(terms.setting))
+            hedge, multi = ask(signed(terms.hedge_mode)), ask(signed(terms.multi_assets))
+            tiers, fees = ask(signed(terms.tiers)), ask(signed(terms.fees))
+            rights = ask(signed(terms.rights)) if rest.has_wallet else None
     finally:
         await rest.close()
     return AccountFacts(
         skew_ms=skew,
-        stream_ms=stream,
-        rules=rules,
-        mark=mark,
+        stream_ms=stream.result(),
+        rules=rules.result(),
+        mark=mark.result(),
         key=credentials if isinstance(credentials, Unknown) else credentials.source,
-        rights=rights,
-        wallet=wallet,
-        setting=setting,
-        hedge_mode=hedge,
-        multi_assets=multi,
-        tiers=tiers,
-        fees=fees,
+        rights=None if rights is None else rights.result(),
+        wallet=wallet.result(),
+        setting=setting.result(),
+        hedge_mode=hedge.result(),
+        multi_assets=multi.result(),
+        tiers=tiers.result(),
+        fees=fees.result(),
     )
 
 
@@ -178,7 +175,7 @@ def _tried[T](look: Callable[[], T]) -> Fact[T]:
         return _unknown(failed)
 
 
-async def _asked[T](question: Awaitable[T]) -> Fact[T]:
+async def _asked[T](question: Coroutine[Any, Any, T]) -> Fact[T]:
     try:
         return await question
     except (CounterpoiseError, OSError) as failed:
