@@ -6,6 +6,7 @@ raised into the loop.
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import os
 import signal
@@ -106,16 +107,15 @@ class LiveFeed:
 
         An hour that is over before its turn comes has a row without an intent.
         """
-        tick = clock.now_ms() // HOUR_MS
-        within_s = FIRST_DEADLINE_S
-        while True:
+        newest = clock.now_ms() // HOUR_MS
+        for tick in itertools.count(newest):
             wait_ms = tick * HOUR_MS + SETTLE_S * 1000.0 - clock.now_ms()
             await asyncio.sleep(max(wait_ms / 1000.0 / clock.speed, 0.0))
-            if clock.now_ms() >= (tick + 1) * HOUR_MS and within_s != FIRST_DEADLINE_S:
+            if tick > newest and clock.now_ms() >= (tick + 1) * HOUR_MS:
                 yield self._without(tick * HOUR_MS, "this hour was over before its turn came")
             else:
+                within_s = FIRST_DEADLINE_S if tick == newest else self._deadline_s
                 yield await self.hour(tick * HOUR_MS, within_s, RETRY_S / clock.speed)
-            tick, within_s = tick + 1, self._deadline_s
 
     async def hour(
         self, ts_ms: int, within_s: float | None = None, retry_s: float = RETRY_S
