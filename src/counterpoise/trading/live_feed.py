@@ -6,6 +6,7 @@ raised into the loop.
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import os
 import signal
@@ -106,16 +107,15 @@ class LiveFeed:
 
         An hour that is over before its turn comes has a row without an intent.
         """
-        tick = clock.now_ms() // HOUR_MS
-        within_s = FIRST_DEADLINE_S
-        while True:
+        newest = clock.now_ms() // HOUR_MS
+        for tick in itertools.count(newest):
             wait_ms = tick * HOUR_MS + SETTLE_S * 1000.0 - clock.now_ms()
             await asyncio.sleep(max(wait_ms / 1000.0 / clock.speed, 0.0))
-            if clock.now_ms() >= (tick + 1) * HOUR_MS and within_s != FIRST_DEADLINE_S:
+            if tick > newest and clock.now_ms() >= (tick + 1) * HOUR_MS:
                 yield self._without(tick * HOUR_MS, "this hour was over before its turn came")
             else:
+                within_s = FIRST_DEADLINE_S if tick == newest else self._deadline_s
                 yield await self.hour(tick * HOUR_MS, within_s, RETRY_S / clock.speed)
-            tick, within_s = tick + 1, self._deadline_s
 
     async def hour(
         self, ts_ms: int, within_s: float | None = None, retry_s: float = RETRY_S
@@ -136,7 +136,8 @@ class LiveFeed:
         while (left := until - time.monotonic()) > 0.0:
             answer = await self._asked(ts_ms, left)
             found = answer or found
-            if answer is None or not answer.late or time.monotonic() + retry_s >= until:
+            known = answer is not None and not answer.late
+            if known or time.monotonic() + retry_s >= until:
                 break
             await asyncio.sleep(retry_s)
         if found is None:
@@ -180,14 +181,15 @@ class _Worker:
         )
         self._process.start()
         theirs.close()
-        self._asked: Future[Hour] | None = None
+        self._asked: Future[Hour | None] | None = None
         self._since = time.monotonic()
+        self._lost = False
 
     def gone(self) -> bool:
         """Whether it has ended, or been on one hour for too long."""
         busy = self._asked is not None and not self._asked.done()
         stuck = busy and time.monotonic() - self._since > STUCK_S
-        return stuck or not self._process.is_alive()
+        return stuck or self._lost or not self._process.is_alive()
 
     async def idle(self, within_s: float) -> bool:
         """Wait until nothing is under way."""
@@ -195,20 +197,20 @@ class _Worker:
 
     async def ask(self, ts_ms: int, within_s: float) -> Hour | None:
         """Ask for an hour."""
-        asked: Future[Hour] = Future()
+        asked: Future[Hour | None] = Future()
 
         def wait() -> None:
+            answer = None
             try:
                 self._mine.send(ts_ms)
-                asked.set_result(self._mine.recv())
-            except (EOFError, OSError) as lost:
-                asked.set_exception(lost)
+                answer = self._mine.recv()
+            except (EOFError, OSError):
+                self._lost = True
+            asked.set_result(answer)
 
         self._asked, self._since = asked, time.monotonic()
         Thread(target=wait, daemon=True, name="hour").start()
-        if not await _done(asked, within_s) or asked.exception() is not None:
-            return None
-        return asked.result()
+        return asked.result() if await _done(asked, within_s) else None
 
     def end(self) -> None:
         """End the process; what it was writing into the lake is there whole or not at all."""
@@ -217,13 +219,10 @@ class _Worker:
         self._mine.close()
 
 
-async def _done(asked: Future[Hour], within_s: float) -> bool:
+async def _done(asked: Future[Hour | None], within_s: float) -> bool:
     """Wait for an answer that is not called off when time is up."""
     if within_s > 0.0:
-        here = asyncio.wrap_future(asked)
-        # An answer that comes after the deadline is nobody's: its error is not asked for either.
-        here.add_done_callback(lambda late: late.cancelled() or late.exception())
-        await asyncio.wait({here}, timeout=within_s)
+        await asyncio.wait({asyncio.wrap_future(asked)}, timeout=within_s)
     return asked.done()
 
 
