@@ -65,7 +65,7 @@ class ProtectionSettings(Section):
         0.05, description="rise beyond the old liquidation price that the rest must survive"
     )
     stop_slippage: Annotated[float, Field(ge=0.0, le=0.1)] = Field(
-        0.01,
+        0.005,
         description="what a triggered stop is expected to pay beyond its trigger, fees included",
     )
     stop_tolerance: Annotated[float, Field(ge=0.0, le=0.9)] = Field(

@@ -1,5 +1,7 @@
 """Journal and venue agree, or no risk is added: at start and all along."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -291,6 +293,22 @@ def test_a_late_answer_does_not_undo_a_later_one() -> None:
     assert reconciler.fresh(START_NS + 10 * SECOND)
 
 
+def test_fills_that_arrive_between_question_and_answer_leave_the_position_confirmed() -> None:
+    for answered_after in range(4):
+        reconciler, account = running()
+        reconciler.sent(sent("cp-1-0-0", "sell", 3.0, START_NS))
+        account.do(Place("cp-1-0-0", "sell", 3.0, 2_000.0, True, False), START_NS)
+        now, answer = START_NS + 10 * SECOND, account.snapshot(START_NS + 10 * SECOND)
+        for number in range(3):
+            fill = account.trade("cp-1-0-0", "sell", 1.0, now + (number + 1) * SECOND // 10)
+            reconciler.handle(fill, Outbox())
+            if number + 1 == answered_after:
+                # The position was read after these fills, and before the others.
+                answer = replace(answer, short_eth=account.short)
+        reconciler.handle(answer, Outbox())
+        assert reconciler.fresh(now)
+
+
 def test_the_account_is_asked_for_at_intervals_and_when_its_stream_returns() -> None:
     reconciler, _ = running()
     out = Outbox()
@@ -306,7 +324,9 @@ def test_the_account_is_asked_for_at_intervals_and_when_its_stream_returns() -> 
 #: What happens next, and how many seconds later.
 HAPPENINGS = st.lists(
     st.tuples(
-        st.sampled_from(["send", "fill", "cancel", "look", "ask", "lose", "stranger", "blink"]),
+        st.sampled_from(
+            ["send", "fill", "cancel", "look", "query", "ask", "lose", "stranger", "one", "all"]
+        ),
         st.integers(1, 4_000),
         st.integers(1, 50),
     ),
@@ -372,7 +392,11 @@ class Schedule:
             self.late.pop(size % len(self.late))
         elif what == "stranger":
             self.account.do(Place(f"web{self.now}", "buy", 1.0, 1_900.0, True, False), self.now)
-        elif what == "blink":
+        elif what == "query":
+            self.late.append(self.account.snapshot(self.now, fills=self.fills or bool(size % 2)))
+        elif what == "one" and self.late:
+            self.give(self.late.pop(size % len(self.late)))
+        elif what == "all":
             self.deliver()
 
 
