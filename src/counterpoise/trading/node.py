@@ -46,7 +46,7 @@ class Wires:
 
 
 def node_of(
-    shell: Shell, instrument_id: InstrumentId, keys: Credentials, wires: Wires
+    shell: Shell, instrument_id: InstrumentId, keys: Credentials, wires: Wires, folder: Path
 ) -> TradingNode:
     """Build a node; it is not started.
 
