@@ -127,6 +127,14 @@ def test_our_own_resting_order_is_not_traded_with(exchange) -> None:
     assert exchange.account.trades == []
 
 
+def test_our_own_order_stays_where_another_one_does_not_reach_it(exchange) -> None:
+    exchange.place(order(price="3000.5", client_id="mine"), T0)
+    exchange.place(order("BUY", "4", "3001"), T0)
+    assert exchange.query(SYMBOL, client_id="mine").status == "NEW"
+    exchange.place(order("BUY", "4"), T0)
+    assert exchange.query(SYMBOL, client_id="mine").status == "EXPIRED_IN_MATCH"
+
+
 def test_a_changed_order_goes_to_the_end_of_the_queue(exchange) -> None:
     rests = exchange.place(order(price="3000", time_in_force="GTX", client_id="a"), T0)
     exchange.on(Trade(T0 + 1, SYMBOL, 1, 300_000, 5_000, "BUY"))

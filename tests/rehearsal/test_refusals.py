@@ -19,6 +19,7 @@ REFUSED = [
     (-4005, order(quantity="10001", price="3010"), {}),
     (-4005, order(quantity="2001"), {}),
     (-1102, order(price="3010"), {"price": None}),
+    (-1102, order(price="3010", time_in_force="GTD"), {}),
     (-4001, order(price="0"), {}),
     (-4002, order(price="400000"), {}),
     (-4016, order("BUY", price="3150.01"), {}),
