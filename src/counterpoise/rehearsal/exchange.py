@@ -14,26 +14,12 @@ from itertools import count
 from counterpoise.rehearsal.account import Account
 from counterpoise.rehearsal.admission import admit, reducible, refuse_taking
 from counterpoise.rehearsal.algos import AlgoDesk
-from counterpoise.rehearsal.feed import (
-    BookTicker,
-    Depth,
-    Level,
-    MarketEvent,
-    MarkPrice,
-    Trade,
-)
+from counterpoise.rehearsal.feed import BookTicker, Depth, Level, MarketEvent, MarkPrice, Trade
 from counterpoise.rehearsal.filters import SymbolRules
 from counterpoise.rehearsal.liquidation import MarginWatch
 from counterpoise.rehearsal.matching import Book, Match, Resting
 from counterpoise.rehearsal.order_log import OrderLog
-from counterpoise.rehearsal.orders import (
-    ZERO,
-    Algo,
-    Order,
-    OrderRequest,
-    Refused,
-    Status,
-)
+from counterpoise.rehearsal.orders import ZERO, Algo, Order, OrderRequest, Refused, Status
 from counterpoise.rehearsal.positions import Position, cents
 from counterpoise.rehearsal.reports import Execution, OrderUpdate, UserTrade, VenueEvent
 
@@ -239,7 +225,7 @@ class Exchange:
         return replace(order)
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Open orders, oldest first."""
+        """Open orders; one that was changed comes last."""
         return [
             replace(order)
             for order in self.account.open_orders.values()
