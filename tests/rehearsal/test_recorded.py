@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,15 @@ def test_a_replay_trades_the_same_twice(recording, rules) -> None:
     assert len(first) > 5
     assert all(trade.maker and trade.side == "SELL" for trade in first)
     assert first == traded()
+
+
+def test_the_example_of_the_page_runs(real_data) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "venue.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    file = real_data / "l2" / "binance_usdm_ethusdt_20240808_raw_ws.jsonl.gz"
+    names: dict = {}
+    exec(code.replace("ethusdt_raw_ws.jsonl.gz", str(file)), names)
+    assert names["exchange"].account.positions()[0].amount == D("-1.5")
 
 
 # --- recordings by hand ------------------------------------------------------------------------
