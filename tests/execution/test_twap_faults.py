@@ -24,7 +24,7 @@ def remembered(twap: Twap) -> dict[str, object]:
     """What must survive a crash; an order that has not ended is of unknown fate after one."""
     return {
         "plan": twap.plan,
-        "size": twap._size,
+        "size": twap._schedule.size,
         "filled": twap._orders.filled,
         "remaining": twap.remaining_eth,
         "fills": twap._fills,
