@@ -281,9 +281,10 @@ def test_a_target_that_is_already_filled_ends_the_schedule():
     desk.told(order.client_id, "open")
     desk.fill(order, 2.0)
     assert desk.ask("replan", 1.0, desk.now) == [Cancel(order.client_id)]
-    assert desk.last(Plan).status == "replaced"
+    assert desk.last(Plan).plan["ending"] == "replaced"
     assert desk.twap.working
     desk.told(order.client_id, "canceled", 2.0)
+    assert desk.last(Plan).status == "replaced"
     assert not desk.twap.working
     assert desk.twap.filled_eth == 2.0
 

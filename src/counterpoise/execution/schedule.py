@@ -28,7 +28,7 @@ class Schedule:
     @property
     def working(self) -> bool:
         """Something is still to be sent."""
-        return self.plan.status == "working"
+        return self.plan.status == "working" and self.plan.plan["ending"] is None
 
     @property
     def reduce_only(self) -> bool:

@@ -201,7 +201,10 @@ class Twap:
             self._go_on(out, may_place=False)
 
     def _conclude(self, status: str, why: str, out: Outbox) -> None:
-        out.records.append(self._schedule.change(self._now, status, why=why))
+        """Send nothing more; the plan stays ``working`` until every order is settled."""
+        plan = self._schedule.change(self._now, ending=status, why=why)
+        if self._orders.unsettled:
+            out.records.append(plan)
 
     def _replaced(self, out: Outbox) -> None:
         size = self.filters.eth(self._schedule.size)
@@ -377,6 +380,8 @@ class Twap:
                 self._query(order, out)
         if not late:
             mid = self._quote.mid if self._quote else self.plan.arrival_mid
+            status = self.plan.plan["ending"] or self.plan.status
+            out.records.append(self._schedule.change(self._now, status))
             out.records.append(shortfall(self.plan, self._fills, self.filled_eth, mid, self._now))
             self.finished = True
 
