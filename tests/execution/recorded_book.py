@@ -1,7 +1,7 @@
 """A schedule worked on a recorded book, and one market order at the same moment beside it.
 
 Run as a program it prints the table of docs/twap.md:
-``python -m tests.execution.recorded_book FILE [urgency ...]``.
+``python -m tests.execution.recorded_book FOLDER [urgency ...]``.
 """
 
 import copy
@@ -29,12 +29,11 @@ from counterpoise.rehearsal.recorded import Recording, read_recording
 from counterpoise.rehearsal.reports import OrderUpdate as Report
 from counterpoise.run_settings import TwapSettings
 from counterpoise.venues import venues
+from counterpoise.venues.contract import Contract
 
 MS = 1_000_000
 #: One way, for orders and for answers; quotes and trades are seen when they happen.
 LATENCY_MS = 25
-#: Trailing week before the recording: binance_perp_ethusdt_1h up to 2024-08-08 23:00.
-SIGMA_DAY, VOLUME_DAY_ETH = 0.0735, 5.32e6
 #: The recording ends with the hour, so nothing is kept free before it.
 SETTINGS = TwapSettings(bar_margin_s=0)
 STATUS = {
@@ -68,22 +67,26 @@ class Market:
     rules: SymbolRules
     filters: Filters
     size: float
+    sigma_day: float
     volume_day: float
 
 
 def ethereum(folder: Path) -> Market:
+    """500 ETH; volatility and volume of the week before, klines/binance_perp_ethusdt_1h."""
     contract = venues["binance"][-1]
-    rules = rules_of(contract)
-    file = folder / "l2" / "binance_usdm_ethusdt_20240808_raw_ws.jsonl.gz"
-    return Market(read_recording(file, rules), rules, Filters.of(contract), 500.0, VOLUME_DAY_ETH)
+    return _market(folder, contract, "ETH", 500.0, 0.0735, 5.32e6)
 
 
 def bitcoin(folder: Path) -> Market:
-    """As many USD in BTC; volume of the trailing week of binance_perp_btcusdt_1h."""
+    """As many USD of BTC; volatility and volume from klines/binance_perp_btcusdt_1h."""
     contract = replace(venues["binance"][-1], symbol="BTCUSDT", tick_usd=0.1)
-    rules = rules_of(contract, base="BTC")
-    file = folder / "l2" / "binance_usdm_btcusdt_20240808_raw_ws.jsonl.gz"
-    return Market(read_recording(file, rules), rules, Filters.of(contract), 21.7, 4.0e5)
+    return _market(folder, contract, "BTC", 21.7, 0.0539, 5.14e5)
+
+
+def _market(folder: Path, contract: Contract, base: str, *numbers: float) -> Market:
+    rules = rules_of(contract, base=base)
+    file = folder / "l2" / f"binance_usdm_{contract.symbol.lower()}_20240808_raw_ws.jsonl.gz"
+    return Market(read_recording(file, rules), rules, Filters.of(contract), *numbers)
 
 
 @dataclass(frozen=True)
@@ -298,7 +301,7 @@ def planned(market, side, quote, urgency, settings, seed):
         quote,
         quote.ts_ns,
         urgency=urgency,
-        sigma_day=SIGMA_DAY,
+        sigma_day=market.sigma_day,
         volume_day_eth=market.volume_day,
         filters=market.filters,
         settings=settings,
@@ -375,12 +378,32 @@ def describe(found: list[Run]) -> str:
     )
 
 
+def table(folder: Path, urgencies: list[float]) -> None:
+    """Print the rows of the table."""
+    print("| order | urgency | fills from | TWAP, bps | market order, bps | ratio | s | maker |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, market in (("500 ETH", ethereum(folder)), ("21.7 BTC", bitcoin(folder))):
+        for urgency in urgencies:
+            for strict in (False, True):
+                found = runs(market, urgency, strict=strict)
+                print(row(name, urgency, "trades" if strict else "the venue's rule", found))
+                print("   ", describe(found), file=sys.stderr)
+
+
+def row(name: str, urgency: float, fills: str, found: list[Run]) -> str:
+    numbers = report(found)
+    ours, theirs = numbers["both twap"], numbers["both market"]
+    cells = [
+        name,
+        f"{urgency:g}",
+        fills,
+        *(f"{middle:.2f} [{low:.2f}, {high:.2f}]" for middle, low, high in (ours, theirs)),
+        f"{ours[0] / theirs[0]:.2f}",
+        f"{np.mean([run.seconds for run in found]):.0f}",
+        f"{np.mean([run.cost.maker_share for run in found]):.0%}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
 if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    for symbol, market in (("ETH", ethereum(where)), ("BTC", bitcoin(where))):
-        for urgency in [float(text) for text in sys.argv[2:]] or [0.0, 0.25]:
-            found = runs(market, urgency)
-            print(symbol, urgency, len(found))
-            for name, (middle, low, high) in report(found).items():
-                print(f"  {name:20s} {middle:6.2f} [{low:.2f}, {high:.2f}]")
-            print("  " + describe(found))
+    table(Path(sys.argv[1]), [float(text) for text in sys.argv[2:]] or [0.0, 0.2, 0.4])

@@ -13,7 +13,7 @@ from counterpoise.run_settings import TwapSettings
 
 GRID = Filters(0.001, 0.01, 20.0)
 BEGIN = 472_222 * HOUR_NS
-EVEN = TwapSettings(jitter=0, repeg_bps=0, slice_s=30, risk_aversion=20)
+EVEN = TwapSettings(jitter=0, repeg_bps=0, slice_s=30, patience=0, risk_aversion=20)
 
 
 class Desk:
