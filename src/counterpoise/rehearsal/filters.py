@@ -66,6 +66,10 @@ class SymbolRules:
         """Size in whole steps, which it must be (-1111)."""
         return _whole(quantity, self.step, -1111, _PRECISION)
 
+    def steps_near(self, quantity: float) -> int:
+        """Nearest whole number of steps."""
+        return round(quantity / float(self.step))
+
     def price(self, ticks: int) -> Decimal:
         """USD."""
         return ticks * self.tick
@@ -159,7 +163,6 @@ def rules_of(contract: Contract, *, base: str = "ETH", quote: str = "USDT") -> S
     >>> rules.taker_fee, rules.maintenance(Decimal(1_000_000)), rules.max_notional(20)
     (Decimal('0.0005'), Decimal('5550.0000'), Decimal('65000000'))
     """
-    exact = _exact
     return SymbolRules(
         symbol=contract.symbol,
         base=base,
@@ -178,6 +181,6 @@ def rules_of(contract: Contract, *, base: str = "ETH", quote: str = "USDT") -> S
     )
 
 
-def _exact(value: float) -> Decimal:
+def exact(value: float) -> Decimal:
     """The decimal a float was written as."""
-    return Decimal(repr(value)) if value % 1 else Decimal(int(value))
+    return Decimal(int(value)) if float(value).is_integer() else Decimal(repr(value))
