@@ -53,7 +53,7 @@ class TradesOnly(Book):
     """
 
     def _settle(self) -> list[Match]:
-        for resting in self.resting:
+        for resting in (*self.resting["BUY"], *self.resting["SELL"]):
             displayed = self.own(resting.side).size.get(resting.price, 0)
             resting.ahead = min(resting.ahead, displayed)
         return []
@@ -266,7 +266,7 @@ def runs(
     events = market.recording.events
     first_ms, end_ms = market.recording.first_ms + 2_000, market.recording.last_ms
     results: list[Run] = []
-    exchange = Exchange([market.rules], wallet=Decimal(20_000_000))
+    exchange = Exchange([market.rules])
     if strict:
         exchange.books[market.rules.symbol] = TradesOnly()
     quote: Quote | None = None
@@ -330,39 +330,52 @@ def one(market, exchange, place, quote, side, urgency, settings) -> Run:
 
 
 def held(exchange: Exchange, market: Market, side: Side) -> Exchange:
-    """A copy of the venue; to buy, its account is short as much."""
-    copied = copy.deepcopy(exchange)
+    """A venue with the same book and mark; to buy, its account is short as much."""
+    symbol = market.rules.symbol
+    fresh = Exchange([market.rules], wallet=Decimal(20_000_000))
+    fresh.books[symbol] = copy.deepcopy(exchange.books[symbol])
+    mark = exchange.marks[symbol]
+    fresh.on(mark)
     if side == "buy":
-        mark = copied.account.marks[market.rules.symbol]
-        copied.account.position(market.rules.symbol).fill(-Decimal(str(market.size)), mark)
-    return copied
+        fresh.account.position(symbol).fill(-Decimal(str(market.size)), mark.mark)
+    return fresh
 
 
-def interval(values: np.ndarray, block: int, draws: int = 4000) -> tuple[float, float, float]:
-    """Median over starts (rows) and its 95 % interval by the circular block bootstrap."""
-    chance = np.random.default_rng(5)
-    n = len(values)
-    first = chance.integers(0, n, (draws, -(-n // block)))
-    rows = ((first[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
-    medians = np.median(values[rows].reshape(draws, -1), axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return float(np.median(values)), float(low), float(high)
+def report(found: list[Run], draws: int = 4000) -> dict[str, tuple[float, float, float]]:
+    """Median over starts and sides with its 95 % interval: schedule, market order, their ratio.
 
-
-def report(found: list[Run]) -> dict[str, tuple[float, float, float]]:
-    """Median and interval of schedule, market order and their ratio, by side and together."""
+    Schedules overlap, so starts are drawn in blocks as long as the longest schedule (circular block
+    bootstrap). ``pair`` is the mean of the two sides of a start: in it the market's own move
+    cancels.
+    """
     starts = sorted({run.start_ms for run in found})
-    twap = np.array([[r.bps(r.cost.total_usd) for r in found if r.start_ms == s] for s in starts])
-    rival = np.array([[r.market_bps for r in found if r.start_ms == s] for s in starts])
-    longest = max(run.seconds for run in found) * 1000
-    block = min(max(round(longest / np.diff(starts).mean()), 1), len(starts))
-    table = {}
-    for name, columns in (("both", [0, 1]), ("sell", [0]), ("buy", [1]), ("mean of pair", None)):
-        ours = twap[:, columns] if columns else twap.mean(axis=1, keepdims=True)
-        theirs = rival[:, columns] if columns else rival.mean(axis=1, keepdims=True)
-        table[f"{name} twap"] = interval(ours, block)
-        table[f"{name} market"] = interval(theirs, block)
-    return table
+    costs = np.array(
+        [
+            [
+                (run.bps(run.cost.total_usd), run.market_bps)
+                for run in found
+                if run.start_ms == start
+            ]
+            for start in starts
+        ]
+    )  # (starts, sides, schedule and market order)
+    n = len(starts)
+    longest_ms = max(run.seconds for run in found) * 1000
+    block = min(max(round(longest_ms / np.diff(starts).mean()), 1), n)
+    first = np.random.default_rng(5).integers(0, n, (draws, -(-n // block)))
+    rows = ((first[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
+    answer = {}
+    for name, table in (("both", costs), ("pair", costs.mean(axis=1, keepdims=True))):
+        found_median = np.median(table, axis=(0, 1))
+        drawn = np.median(table[rows].reshape(draws, -1, 2), axis=1)
+        for what, value, values in (
+            ("twap", found_median[0], drawn[:, 0]),
+            ("market", found_median[1], drawn[:, 1]),
+            ("ratio", found_median[0] / found_median[1], drawn[:, 0] / drawn[:, 1]),
+        ):
+            low, high = np.quantile(values, [0.025, 0.975])
+            answer[f"{name} {what}"] = float(value), float(low), float(high)
+    return answer
 
 
 def describe(found: list[Run]) -> str:
@@ -378,32 +391,28 @@ def describe(found: list[Run]) -> str:
     )
 
 
-def table(folder: Path, urgencies: list[float]) -> None:
+def show(folder: Path, urgencies: list[float]) -> None:
     """Print the rows of the table."""
-    print("| order | urgency | fills from | TWAP, bps | market order, bps | ratio | s | maker |")
-    print("|---|---|---|---|---|---|---|---|")
+    head = ("order", "urgency", "fills from", "schedule, bps", "market order, bps")
+    head += ("ratio", "ratio of pairs", "s", "maker")
+    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for name, market in (("500 ETH", ethereum(folder)), ("21.7 BTC", bitcoin(folder))):
         for urgency in urgencies:
             for strict in (False, True):
                 found = runs(market, urgency, strict=strict)
-                print(row(name, urgency, "trades" if strict else "the venue's rule", found))
-                print("   ", describe(found), file=sys.stderr)
+                rule = "trades" if strict else "venue's rule"
+                print(f"| {name} | {urgency:g} | {rule} | {row(found)} |", flush=True)
+                print("   ", describe(found), file=sys.stderr, flush=True)
 
 
-def row(name: str, urgency: float, fills: str, found: list[Run]) -> str:
+def row(found: list[Run]) -> str:
     numbers = report(found)
-    ours, theirs = numbers["both twap"], numbers["both market"]
-    cells = [
-        name,
-        f"{urgency:g}",
-        fills,
-        *(f"{middle:.2f} [{low:.2f}, {high:.2f}]" for middle, low, high in (ours, theirs)),
-        f"{ours[0] / theirs[0]:.2f}",
-        f"{np.mean([run.seconds for run in found]):.0f}",
-        f"{np.mean([run.cost.maker_share for run in found]):.0%}",
-    ]
-    return "| " + " | ".join(cells) + " |"
+    names = ("both twap", "both market", "both ratio", "pair ratio")
+    cells = [f"{numbers[n][0]:.2f} [{numbers[n][1]:.2f}, {numbers[n][2]:.2f}]" for n in names]
+    cells.append(f"{np.mean([run.seconds for run in found]):.0f}")
+    cells.append(f"{np.mean([run.cost.maker_share for run in found]):.0%}")
+    return " | ".join(cells)
 
 
 if __name__ == "__main__":
-    table(Path(sys.argv[1]), [float(text) for text in sys.argv[2:]] or [0.0, 0.2, 0.4])
+    show(Path(sys.argv[1]), [float(text) for text in sys.argv[2:]] or [0.0, 0.2])
