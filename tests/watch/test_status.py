@@ -90,6 +90,11 @@ def test_every_light_that_is_out_is_a_reason(name):
     assert name.removesuffix("s") in why
 
 
+def test_the_static_hedge_is_worked_without_signals():
+    out = without("signals", "the lake is old")
+    assert why_not_trading(replace(out, beat=replace(out.beat, twap_side="sell"))) == []
+
+
 def test_the_screen_shows_the_run_and_the_journal(state, capfd):
     assert run_command(["status"]) == 0
     said = capfd.readouterr().out

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal
 
-from counterpoise.errors import FixConfig
+from counterpoise.errors import FixConfig, RetryLater
 from counterpoise.execution.events import (
     Fill,
     Funding,
@@ -263,17 +263,22 @@ class BinanceAccount:
         except VenueRefused as refused:
             return TransferDone(self._now_ns(), client_id, usd, False, str(refused))
         except UnknownFate:
-            listed = await self.rest.call(
-                "GET", "/sapi/v1/asset/transfer", {"type": kind, "startTime": begun_ms}
-            )
-            with reading("asset/transfer"):
-                done = any(
-                    Decimal(row["amount"]) == amount and int(row["timestamp"]) >= begun_ms
-                    for row in listed.get("rows") or []
-                )
-            if not done:
+            if not await self._transferred(kind, amount, begun_ms):
                 raise
         return TransferDone(self._now_ns(), client_id, usd, True)
+
+    async def _transferred(self, kind: str, amount: Decimal, since_ms: int) -> bool:
+        """Whether the list of transfers has it; a list that is not told has nothing."""
+        given: dict[str, str | int] = {"type": kind, "startTime": since_ms}
+        try:
+            listed = await self.rest.call("GET", "/sapi/v1/asset/transfer", given)
+        except (VenueRefused, RetryLater):
+            return False
+        with reading("asset/transfer"):
+            return any(
+                Decimal(row["amount"]) == amount and int(row["timestamp"]) >= since_ms
+                for row in listed.get("rows") or []
+            )
 
     async def _order(
         self, named: dict[str, str | int], client_id: str

@@ -126,12 +126,24 @@ def gather_home(settings: Settings) -> HomeFacts:
 
 
 async def gather_account(
-    settings: Settings, endpoints: Endpoints, credentials: Fact[Credentials]
+    settings: Settings,
+    endpoints: Endpoints,
+    credentials: Fact[Credentials],
+    now_s: Callable[[], float] = time.time,
 ) -> AccountFacts:
-    """Facts of the account, asked all at once after the clock."""
+    """Facts of the account, asked all at once after the clock.
+
+    Parameters
+    ----------
+    settings : Settings
+    endpoints : Endpoints
+    credentials : Credentials or Unknown
+    now_s : callable
+        The clock that should be the venue's: this machine's, or the market's of a replay.
+    """
     symbol = settings.venue.symbol
     keys = None if isinstance(credentials, Unknown) else credentials
-    rest = BinanceRest(endpoints, keys)
+    rest = BinanceRest(endpoints, keys, now_s=now_s)
     account = BinanceAccount(rest, symbol)
     terms = account.terms
     try:

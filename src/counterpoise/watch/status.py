@@ -143,6 +143,8 @@ def why_not_trading(picture: Picture) -> list[str]:
         f"{_NEEDS[name]}: {light.said or 'not well'}."
         for name in LIGHTS
         if (light := beat.lights.get(name)) is not None and not light.ok
+        # The static hedge is worked without signals.
+        if not (name == "signals" and beat.twap_side)
     ]
     if not beat.lights:
         told.append("the run has only just started: nothing is known yet.")
