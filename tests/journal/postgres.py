@@ -8,6 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +91,19 @@ class Server:
                     raise
                 time.sleep(0.02)
 
-    def ask(self, statement: str, schema: str = "public") -> list[tuple[Any, ...]]:
-        """Run a statement as the superuser, without any code of the product."""
+    @contextmanager
+    def session(self, schema: str = "public") -> Iterator[psycopg.Connection[Any]]:
+        """Session of the superuser, without any code of the product."""
         with psycopg.connect(
             host=str(self.folder), port=self.port, user="desk", dbname="postgres", autocommit=True
         ) as one:
-            one.execute(f"SET search_path = {schema}")
-            cursor = one.execute(statement)
+            one.execute(f"SET search_path = {schema}".encode())
+            yield one
+
+    def ask(self, statement: str, schema: str = "public") -> list[tuple[Any, ...]]:
+        """Run a statement; its rows."""
+        with self.session(schema) as one:
+            cursor = one.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def stop(self, number: int = signal.SIGINT) -> None:
