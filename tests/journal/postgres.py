@@ -33,13 +33,20 @@ def _nobody() -> dict[str, Any]:
     return {"user": one.pw_uid, "group": one.pw_gid, "extra_groups": []}
 
 
+def _memory() -> Path | None:
+    """Folder in memory with room for a database, so that a busy disk does not matter, if any."""
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 2**30
+    return shm if roomy else None
+
+
 class Server:
     """A server with one superuser, ``desk``, whom the socket trusts and TCP asks for a password."""
 
     def __init__(self, bin_: Path) -> None:
         self._bin = bin_
         # The temporary folders of pytest are closed to other users.
-        self.folder = Path(tempfile.mkdtemp(prefix="counterpoise-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="counterpoise-pg-", dir=_memory()))
         self._as = _nobody()
         if self._as:
             os.chown(self.folder, self._as["user"], self._as["group"])

@@ -232,12 +232,9 @@ def test_a_wrong_password_or_database_is_told_without_it(
 
 
 def test_a_lost_session_stops_the_run_and_the_next_goes_on(
-    postgres: Server, new_database: Callable[[], Database]
+    postgres: Server, on_server: Database
 ) -> None:
-    database = new_database()
-    if database.server is None:
-        pytest.skip("SQLite has no sessions to lose")
-    with Journal.open(database.where, run=RUN) as journal:
+    with Journal.open(on_server.where, run=RUN) as journal:
         journal.commit(moment_of(1))
         postgres.ask(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -246,18 +243,15 @@ def test_a_lost_session_stops_the_run_and_the_next_goes_on(
         for _ in range(2):
             with pytest.raises(RetryLater, match="start the run again from its journal"):
                 journal.commit(moment_of(2))
-    with Journal.open(database.where, run=NEXT_RUN) as journal:
+    with Journal.open(on_server.where, run=NEXT_RUN) as journal:
         journal.commit(moment_of(2))
-    assert whole(database) == 8
+    assert whole(on_server) == 8
 
 
 def test_a_server_that_crashes_has_every_commit_that_was_done(
-    postgres: Server, new_database: Callable[[], Database]
+    postgres: Server, on_server: Database
 ) -> None:
-    database = new_database()
-    if database.server is None:
-        pytest.skip("SQLite has no server to crash")
-    with Journal.open(database.where, run=RUN) as journal:
+    with Journal.open(on_server.where, run=RUN) as journal:
         for number in range(1, 20):
             journal.commit(moment_of(number))
         postgres.stop(signal.SIGQUIT)
@@ -265,7 +259,7 @@ def test_a_server_that_crashes_has_every_commit_that_was_done(
             journal.commit(moment_of(20))
     postgres.start("fsync=off")
     with pytest.raises(FixConfig, match="a server with fsync = on"):
-        Journal.open(database.where, run=NEXT_RUN)
+        Journal.open(on_server.where, run=NEXT_RUN)
     postgres.stop()
     postgres.start()
-    assert whole(database) == 1 + 3 * 19
+    assert whole(on_server) == 1 + 3 * 19
