@@ -6,13 +6,12 @@ a tuple of floats is little-endian float64, exact and quick. Nothing here talks 
 """
 
 import json
-import math
 import re
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from math import isnan, nan
 from operator import attrgetter
-from types import GenericAlias
 from typing import Any, get_origin, get_type_hints
 
 from sqlalchemy import (
@@ -81,11 +80,10 @@ _NUMBER: dict[type, TypeEngine[Any]] = {
     bool: Boolean().with_variant(Integer(), "sqlite"),
     float: Double().with_variant(REAL(), "sqlite"),
 }
+#: Kinds of fields, in the order in which a row is written and hashed.
+_ORDER: tuple[tuple[type, ...], ...] = ((int, bool), (float,), (str,), (dict,), (tuple,))
+_json = json.JSONEncoder(separators=(",", ":")).encode
 _metadata = MetaData()
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
 
 def _packed(values: Sequence[float]) -> bytes:
@@ -103,9 +101,15 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _number(value: float) -> float:
-    """A float as every database gives it back: one NaN, no negative zero."""
-    return math.nan if math.isnan(value) else float(value) + 0.0
+def _kind(hint: Any) -> type:
+    """Kind of a field by its annotation; a ``Literal`` is text."""
+    kind = get_origin(hint) or hint
+    return kind if any(kind in kinds for kinds in _ORDER) else str
+
+
+def _column(name: str, kind: type) -> Column[Any]:
+    of_kind = _NUMBER.get(kind) or (LargeBinary() if kind is tuple else Text())
+    return Column(name, of_kind, nullable=kind is float)
 
 
 def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
@@ -118,9 +122,17 @@ def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
 class Layout:
     """How a class of record lies in its table.
 
-    Attributes
+    Parameters
     ----------
     record : type
+    name : str
+        Of the table.
+    unique : sequence of str
+        Fields that no two rows share together.
+
+    Attributes
+    ----------
+    record, unique
     table : sqlalchemy.Table
     columns : tuple of str
         In the order of :meth:`row`: ``seq``, whole numbers and switches, floats, texts, dicts,
@@ -128,60 +140,46 @@ class Layout:
     """
 
     def __init__(self, record: type, name: str, unique: Sequence[str] = ()) -> None:
-        hints = get_type_hints(record)
-        kinds: dict[str, type] = {}
-        for one in fields(record):
-            hint = hints[one.name]
-            origin = get_origin(hint)
-            known = hint in _NUMBER or isinstance(hint, GenericAlias)
-            kinds[one.name] = (origin or hint) if known else str
-        self.record = record
-        self._whole = [name for name, kind in kinds.items() if kind in (int, bool)]
-        self._floats = [name for name, kind in kinds.items() if kind is float]
-        self._texts = [name for name, kind in kinds.items() if kind is str]
-        self._dicts = [name for name, kind in kinds.items() if kind is dict]
-        self._tuples = [name for name, kind in kinds.items() if kind is tuple]
-        self._switches = [name for name, kind in kinds.items() if kind is bool]
-        self.columns = (
-            *("seq", *self._whole, *self._floats, *self._texts, *self._dicts, *self._tuples),
-            "hash",
-        )
-        self._get_whole, self._get_floats = _getter(self._whole), _getter(self._floats)
-        self._get_texts, self._get_dicts = _getter(self._texts), _getter(self._dicts)
-        self._get_tuples = _getter(self._tuples)
-        self.unique = tuple(unique)
+        kinds = {field: _kind(hint) for field, hint in get_type_hints(record).items()}
+        groups = [[field for field, kind in kinds.items() if kind in one] for one in _ORDER]
+        self.record, self.unique = record, tuple(unique)
+        self.columns = ("seq", *(field for group in groups for field in group), "hash")
+        self._kinds = kinds
+        self._whole = 1 + len(groups[0])
+        self._numbers = self._whole + len(groups[1])
+        self._get = [_getter(group) for group in groups]
+        lengths = len(self.columns) - 1 - self._numbers
+        self._head = struct.Struct(f"<{self._whole}q{len(groups[1])}d{lengths}I")
+        self._name = name.encode()
         self.table = Table(
             name,
             _metadata,
             Column("seq", _NUMBER[int], primary_key=True, autoincrement=False),
-            *(
-                Column(field, _column_type(kind), nullable=kind is float)
-                for field, kind in kinds.items()
-            ),
-            Column("hash", Text(), nullable=False),
+            *(_column(field, kind) for field, kind in kinds.items()),
+            _column("hash", str),
             sqlite_strict=True,
         )
         if unique:
             Index(f"{name}_once", *(self.table.c[field] for field in unique), unique=True)
-        lengths = len(self.columns) - 2 - len(self._whole) - len(self._floats)
-        self._head = struct.Struct(f"<{1 + len(self._whole)}q{len(self._floats)}d{lengths}I")
-        self._name = name.encode()
 
     def row(self, seq: int, record: object) -> list[Any]:
         """Values of a record in the order of ``columns``, without the hash.
+
+        Floats are as every database gives them back: one NaN, no negative zero.
 
         Raises
         ------
         TypeError, ValueError
             A field that its column cannot hold: a defect of whoever made the record.
         """
+        whole, floats, texts, dicts, tuples = self._get
         return [
             seq,
-            *self._get_whole(record),
-            *map(_number, self._get_floats(record)),
-            *map(_storable, self._get_texts(record)),
-            *map(_json, self._get_dicts(record)),
-            *map(_packed, self._get_tuples(record)),
+            *whole(record),
+            *(nan if isnan(value) else value + 0.0 for value in floats(record)),
+            *map(_storable, texts(record)),
+            *map(_json, dicts(record)),
+            *map(_packed, tuples(record)),
         ]
 
     def canonical(self, row: Sequence[Any]) -> bytes:
@@ -191,35 +189,29 @@ class Layout:
         int64; floats as float64; the lengths of what follows as uint32; texts and JSON in UTF-8,
         packed tuples as they are. In the order of ``columns``.
         """
-        numbers = 1 + len(self._whole) + len(self._floats)
-        rest = [one.encode() if type(one) is str else one for one in row[numbers:]]
-        head = self._head.pack(*row[:numbers], *map(len, rest))
+        rest = [one.encode() if type(one) is str else one for one in row[self._numbers :]]
+        head = self._head.pack(*row[: self._numbers], *map(len, rest))
         return b"".join((self._name, head, *rest))
 
     def stored(self, values: Sequence[Any]) -> list[Any]:
         """Row as :meth:`row` made it, from what a database gives back."""
-        whole = 1 + len(self._whole)
-        numbers = whole + len(self._floats)
-        floats = [math.nan if value is None else value for value in values[whole:numbers]]
-        return [*values[:whole], *floats, *values[numbers:]]
+        floats = [nan if one is None else one for one in values[self._whole : self._numbers]]
+        return [*values[: self._whole], *floats, *values[self._numbers :]]
 
     def read(self, values: Sequence[Any]) -> Any:
         """Record of a row, given in the order of ``columns``."""
         named = dict(zip(self.columns, self.stored(values), strict=True))
-        del named["seq"], named["hash"]
-        for name in self._switches:
-            named[name] = bool(named[name])
-        for name in self._dicts:
-            named[name] = json.loads(named[name])
-        for name in self._tuples:
-            named[name] = _unpacked(named[name])
-        return self.record(**named)
-
-
-def _column_type(kind: type) -> TypeEngine[Any]:
-    if kind in _NUMBER:
-        return _NUMBER[kind]
-    return LargeBinary() if kind is tuple else Text()
+        decode: dict[type, Callable[[Any], Any]] = {
+            bool: bool,
+            dict: json.loads,
+            tuple: _unpacked,
+        }
+        return self.record(
+            **{
+                field: decode[kind](named[field]) if kind in decode else named[field]
+                for field, kind in self._kinds.items()
+            }
+        )
 
 
 LAYOUTS: dict[type, Layout] = {
