@@ -209,14 +209,26 @@ def _free_bytes(state: Path) -> float:
 
 
 def _last_run(settings: Settings) -> "Run | None":
-    from counterpoise.journal.place import place_in, place_of
+    """Last run of the journal; None where there is a place for one and nothing in it yet."""
+    from sqlalchemy import inspect
+    from sqlalchemy.exc import DBAPIError
+
+    from counterpoise.journal.place import place_in, place_of, refusal
     from counterpoise.journal.reading import Reader
     from counterpoise.journal.tables import Run
 
     where = place_in(settings)
-    file = place_of(where).file
-    if file is not None and not file.exists():
+    place = place_of(where)
+    if place.file is not None and not place.file.exists():
         return None
+    engine = place.engine(writes=False)
+    try:
+        if not inspect(engine).get_table_names():
+            return None
+    except DBAPIError as error:
+        raise refusal(place.name, error) from None
+    finally:
+        engine.dispose()
     with Reader(where) as reader:
         runs = reader.records(Run, newest=1)
     return runs[-1] if runs else None
