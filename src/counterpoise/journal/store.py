@@ -18,7 +18,7 @@ from counterpoise.errors import FixConfig, RejectData
 from counterpoise.execution.records import Decision, Record
 from counterpoise.journal import triggers
 from counterpoise.journal.chain import GENESIS, link
-from counterpoise.journal.place import KEY, Place, place_of, refusal
+from counterpoise.journal.place import KEY, Place, is_twice, place_of, refusal
 from counterpoise.journal.tables import JOURNAL, LAYOUTS, SCHEMA, TABLES, Layout, Run
 from counterpoise.journal.writer_lock import lock_file, lock_session
 
@@ -177,23 +177,25 @@ class Journal:
         try:
             with self._batch():
                 cursor.execute(self._begin)
+                # First: it stops a run that another has overtaken.
+                cursor.execute(self._move, move)
                 for kind, rows in batches.items():
                     if len(rows) == 1:
                         cursor.execute(self._inserts[kind], rows[0])
                     else:
                         cursor.executemany(self._inserts[kind], rows)
-                cursor.execute(self._move, move)
                 cursor.execute("COMMIT")
         except BaseException as error:
             with suppress(*self._errors):
                 self._driver.rollback()
             if isinstance(error, self._errors):
-                self._refuse_twice(batches)
+                if is_twice(error):
+                    self._refuse_twice(batches)
                 raise refusal(self.name, error) from None
             raise
 
     def _refuse_twice(self, batches: Mapping[type, list[list[Any]]]) -> None:
-        """Name what is there already, where that is why a commit failed."""
+        """Name what is there already."""
         for kind, rows in batches.items():
             layout = LAYOUTS[kind]
             if not layout.unique:
