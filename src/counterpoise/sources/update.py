@@ -99,6 +99,19 @@ def update(
     return list(_updated(settings, lake, asked, now_ms, bring))
 
 
+def standing(settings: Settings, now_ms: int) -> list[Freshness]:
+    """How every feed stands without fetching anything.
+
+    Parameters
+    ----------
+    settings : Settings
+    now_ms : int
+        The present by this machine's clock.
+    """
+    lake = Lake(settings.lake)
+    return [_standing(lake, feed, None, "", now_ms) for feed in feeds(settings, lake)]
+
+
 def _updated(
     settings: Settings,
     lake: Lake,
