@@ -23,8 +23,8 @@ from counterpoise.market.timeline import Timeline
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.signals.growing import GrowingForecasts
 from counterpoise.trading.run_doubts import RunDoubts
-from counterpoise.trading.signal_rows import NS_PER_MS, newest_row, unknown_row
-from counterpoise.units import from_ms, stamp
+from counterpoise.trading.signal_rows import newest_row, unknown_row
+from counterpoise.units import NS_PER_MS, from_ms, stamp
 from counterpoise.venues import contract_at
 from counterpoise.venues.costs import one_way_cost
 
