@@ -4,6 +4,7 @@ Where it connects is the only difference between a rehearsal, paper, testnet and
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nautilus_trader.adapters.binance import (
     BINANCE,
