@@ -58,7 +58,7 @@ def accepted(batches: list[list[Record]]) -> list[list[Record]]:
     return made
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(ANY_RECORD, min_size=1, max_size=8), min_size=1, max_size=3).map(
         accepted

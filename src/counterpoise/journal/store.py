@@ -246,7 +246,9 @@ def _errors_of(driver: Any) -> tuple[type[Exception], ...]:
 def _prepare(connection: Connection, place: Place) -> None:
     """Make sure that a commit is durable, and that nobody else commits."""
     if place.file is not None:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        if connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar() != "wal":
+            expected = "a local disk, where SQLite's write-ahead log works"
+            raise FixConfig(KEY, place.name, expected, "put the journal on one, or on PostgreSQL")
         connection.exec_driver_sql("PRAGMA synchronous = FULL")
         return
     lock_session(connection.connection.cursor(), place.name)
