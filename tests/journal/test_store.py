@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -198,3 +199,22 @@ def test_the_head_only_moves_forward(database: Database) -> None:
     ):
         with pytest.raises(Exception, match="append-only"):
             database.ask(change)
+
+
+def test_journals_side_by_side_are_written_at_once(new_database: Callable[[], Database]) -> None:
+    one, other = new_database(), new_database()
+    with Journal.open(one.where, run=RUN) as first, Journal.open(other.where, run=RUN) as second:
+        first.commit(moment_of(1))
+        second.commit(moment_of(1))
+        assert first.head == second.head
+
+
+def test_a_path_may_have_any_letter_and_no_folder_yet(tmp_path: Path) -> None:
+    path = tmp_path / "σ ?&#%41" / "jour nal.sqlite"
+    with Journal.open(path, run=RUN) as journal, Reader(path) as reader:
+        journal.commit(moment_of(1))
+        assert same(reader.last_decision(), decision(1))
+    assert sorted(one.name for one in path.parent.iterdir()) == [
+        "jour nal.sqlite",
+        "jour nal.sqlite.lock",
+    ]
