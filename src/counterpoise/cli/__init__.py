@@ -16,12 +16,14 @@ from typer.main import get_command
 from counterpoise.cli import (
     advice,
     data,
+    doctor,
     events,
     explain,
     exposure,
     features,
     fetch,
     journal,
+    kill_switch,
     quality,
     signals,
     signals_crossval,
@@ -33,6 +35,7 @@ from counterpoise.cli import (
     update,
 )
 from counterpoise.cli.app import app
+from counterpoise.credentials import refuse_secrets_on_command_line
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
@@ -54,6 +57,8 @@ ROOMS = (
     explain,
     journal,
     update,
+    doctor,
+    kill_switch,
 )
 
 #: What the parser raises for a wrong command line; only its children have public names.
@@ -93,6 +98,7 @@ def run_command(arguments: Sequence[str]) -> int:
         Without the name of the program.
     """
     try:
+        refuse_secrets_on_command_line(arguments)
         command = get_command(app)
         with command.make_context("counterpoise", list(arguments)) as context:
             command.invoke(context)
