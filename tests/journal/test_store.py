@@ -17,9 +17,9 @@ from counterpoise.journal.chain import verify
 from counterpoise.journal.reading import Reader
 from counterpoise.journal.store import Journal
 from counterpoise.journal.tables import LAYOUTS, Run
+from tests.journal.any_record import ANY_RECORD
 from tests.journal.conftest import Database
 from tests.journal.samples import (
-    ANY_RECORD,
     NEXT_RUN,
     RUN,
     decision,
