@@ -143,6 +143,12 @@ class Reader:
         """Last decision, whose ``state`` and ``memory`` the next begins from."""
         return self._last(Decision)
 
+    def after_decision(self, kind: type[Kind]) -> list[Kind]:
+        """Records of a class that the last decision did not know of; all without a decision."""
+        wanted, c = self._select(kind)
+        last = select(func.coalesce(func.max(LAYOUTS[Decision].table.c.seq), 0)).scalar_subquery()
+        return self._ask(kind, wanted.where(c.seq > last).order_by(c.seq))
+
     def mode(self) -> Mode | None:
         """Last change of the mode; None where trading was never halted or resumed."""
         return self._last(Mode)
