@@ -107,8 +107,12 @@ class AlertSettings(Section):
 class JournalSettings(Section):
     """Where decisions, orders and fills are remembered."""
 
+    # In no report of settings, should somebody write a password into it all the same.
     url: str | None = Field(
-        None, description="SQLAlchemy URL without a password; default: SQLite in the state folder"
+        None,
+        exclude=True,
+        repr=False,
+        description="SQLAlchemy URL without a password; default: SQLite in the state folder",
     )
 
 
