@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, func, inspect, select, union_all
 from sqlalchemy.exc import DBAPIError
 
 from counterpoise.errors import FixConfig, RejectData
+from counterpoise.execution.child_orders import ENDED
 from counterpoise.execution.records import (
     AccountSeen,
     AlertRaised,
@@ -28,9 +29,6 @@ from counterpoise.execution.records import (
 from counterpoise.journal.place import KEY, place_of, refusal
 from counterpoise.journal.store import refuse_schema
 from counterpoise.journal.tables import LAYOUTS
-
-#: What an order does not leave again; ``unknown`` is no such state.
-FINAL = ("filled", "canceled", "rejected", "expired", "missing")
 
 Kind = TypeVar("Kind")
 
@@ -178,10 +176,10 @@ class Reader:
         )
 
     def unsettled_orders(self) -> list[OrderSent]:
-        """Orders that may have left and have no state in ``FINAL``: each is to be queried."""
+        """Orders that may have left and have no state it ends in: each is to be queried."""
         wanted, c = self._select(OrderSent)
         states = LAYOUTS[OrderState].table.c
-        settled = select(states.client_id).where(states.status.in_(FINAL))
+        settled = select(states.client_id).where(states.status.in_(ENDED))
         return self._ask(OrderSent, wanted.where(c.client_id.not_in(settled)).order_by(c.seq))
 
     def counted_short(self) -> float | None:
