@@ -1,5 +1,6 @@
 """What a restart begins from, and what a page shows, read while a run writes."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,10 @@ def test_the_count_is_the_last_that_was_written_of_fills_and_accounts(database: 
         ):
             journal.commit([record])
             assert reader.counted_short() == short
+        journal.commit([account(math.nan)])
+        unknown = reader.counted_short()
+        assert unknown is not None
+        assert math.isnan(unknown)
 
 
 def test_rows_since_a_moment_come_in_the_order_they_were_committed(database: Database) -> None:

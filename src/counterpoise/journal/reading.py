@@ -6,6 +6,7 @@ It reads while a run writes, and cannot change anything.
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -191,4 +192,6 @@ class Reader:
         with self._connect() as connection:
             last = connection.execute(select(counted).order_by(counted.c.seq.desc()).limit(1))
             row = last.first()
-        return None if row is None else float(row.short_eth)
+        if row is None:
+            return None
+        return nan if row.short_eth is None else float(row.short_eth)
