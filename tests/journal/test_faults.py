@@ -153,6 +153,31 @@ def test_a_damaged_file_is_told_to_be_restored(tmp_path: Path) -> None:
             use()
 
 
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE orders (what TEXT)")
+    before = path.read_bytes()
+    for use, says in (
+        (lambda: Journal.open(path, run=RUN), "expected a journal or no file"),
+        (lambda: Reader(path), "expected a journal"),
+    ):
+        with pytest.raises(FixConfig, match=says):
+            use()
+    assert path.read_bytes() == before
+
+
+def test_tables_of_another_program_on_a_server_are_not_taken_for_ours(
+    on_server: Database,
+) -> None:
+    on_server.ask("CREATE TABLE orders (what text)")
+    with pytest.raises(FixConfig, match="expected a journal"):
+        Journal.open(on_server.where, run=RUN)
+    on_server.ask("DROP TABLE orders", "CREATE TABLE customers (what text)")
+    Journal.open(on_server.where, run=RUN).close()
+    assert whole(on_server) == 1
+
+
 UNPRIVILEGED = """
 import os, sys
 from counterpoise.errors import CounterpoiseError
