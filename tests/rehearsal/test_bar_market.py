@@ -58,6 +58,21 @@ def test_the_book_of_the_rows_is_the_book_of_the_quotes(rules) -> None:
     )
 
 
+def test_makers_quote_anew_at_every_step_of_a_flat_market(rules) -> None:
+    exchange = Exchange([rules], wallet=D(200_000))
+    left: list[int] = []
+
+    def sell(event) -> None:
+        if isinstance(event, BookTicker):
+            bids = exchange.books[SYMBOL].bids
+            left.append(bids.left(bids.displayed()))
+            exchange.place(order(quantity="10"), event.ts_ms)
+
+    flat = bars(2000.0).with_columns(high=pl.lit(2000.0), low=pl.lit(2000.0), volume=pl.lit(0.0))
+    replay(from_bars(rules, flat, quoting=SLOW), exchange, sell)
+    assert left == [17_000] * 6
+
+
 def test_trades_share_the_volume_and_lean_with_the_market(rules) -> None:
     trades = [e for e in from_bars(rules, bars(2010.0), quoting=SLOW) if isinstance(e, Trade)]
     assert [trade.size for trade in trades] == [100_000] * 6
