@@ -101,7 +101,7 @@ def funding(*rows) -> pl.DataFrame:
 
 
 def test_funding_is_paid_at_its_own_times_even_in_a_gap(rules) -> None:
-    table = funding((HOUR_MS + 7, 0.0003, 2001.5), (3 * HOUR_MS, -0.0001, None))
+    table = funding((0, 0.5, 1.0), (HOUR_MS + 7, 0.0003, 2001.5), (3 * HOUR_MS, -0.0001, None))
     market = from_bars(rules, bars(2010.0, 2000.0, hours=[0, 4]), funding=table, quoting=SLOW)
     events = list(market)
     assert [event for event in events if isinstance(event, Settlement)] == [
