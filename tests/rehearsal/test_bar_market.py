@@ -154,3 +154,24 @@ def test_the_lake_is_the_market_it_holds(tmp_path, rules) -> None:
 def test_a_depth_that_is_none_is_refused(depth) -> None:
     with pytest.raises(FixConfig):
         Quoting(depth=depth)
+
+
+def test_real_bars_close_where_they_closed_and_pay_what_was_paid(real_data, rules) -> None:
+    first = datetime(2025, 6, 1, tzinfo=UTC)
+
+    def two_days(name: str) -> pl.DataFrame:
+        table = pl.read_parquet(real_data / f"{name}.parquet").with_columns(pl.col("ts").cast(TS))
+        return table.filter(pl.col("ts").is_between(first, first + timedelta(days=2), "left"))
+
+    perp, paid = two_days("klines/binance_perp_ethusdt_1h"), two_days("funding/binance_ethusdt_8h")
+    mark = two_days("klines/binance_mark_ethusdt_1h")
+    events = list(from_bars(rules, perp, mark=mark, funding=paid, quoting=Quoting(every_s=300)))
+    for kind, price, closes in (
+        (BookTicker, lambda quote: (quote.bid + quote.ask) / 200, perp["close"]),
+        (MarkPrice, lambda event: float(event.mark), mark["close"]),
+    ):
+        last = {event.ts_ms // HOUR_MS: event for event in events if isinstance(event, kind)}
+        assert [round(price(event), 2) for event in last.values()] == closes.round(2).to_list()
+    settled = [event for event in events if isinstance(event, Settlement)]
+    assert [float(event.rate) for event in settled] == paid["funding_rate"][1:].to_list()
+    assert [float(event.mark) for event in settled] == paid["mark_price"][1:].to_list()
