@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -13,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.cli import run_command
-from counterpoise.execution.records import AlertRaised, FillBooked
+from counterpoise.execution.records import AlertRaised, Decision, FillBooked
 from counterpoise.journal.store import Journal
+from counterpoise.journal.tables import LAYOUTS
 from counterpoise.watch.heartbeat import LIGHTS, Light, write_heartbeat
 from counterpoise.watch.kill_switch import KillSwitch
 from counterpoise.watch.status import FromJournal, Picture, look, read_journal, why_not_trading
@@ -158,6 +161,19 @@ def test_a_damaged_journal_is_told_and_not_raised(tmp_path_factory, whole, place
     found = read_journal(file)
     assert found.trouble or found.decision is None or found.decision.decision_id
     assert look(folder, file, 1).beat is None
+
+
+def test_a_row_that_cannot_be_is_told_and_not_raised(state, capfd):
+    file = state / "journal.sqlite"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(f"UPDATE {LAYOUTS[Decision].table.name} SET chain = '{{'")
+    assert "cannot be read (JSONDecodeError)" in read_journal(file).trouble
+    assert run_command(["status"]) == 0
+    assert "RUNNING" in capfd.readouterr().out
 
 
 def test_an_impossible_heartbeat_is_shown_all_the_same(state, capfd):

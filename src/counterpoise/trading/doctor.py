@@ -57,7 +57,7 @@ def _all(facts: Facts, settings: Settings) -> Iterator[Finding]:
     yield from _configuration(settings)
     yield from _home(facts.home, settings)
     if facts.account is None:
-        yield ok("venue", "not asked: paper mode brings its own")
+        yield ok("account", "not asked: paper mode brings its own venue")
         return
     exposure = facts.home.exposure_eth
     known = math.nan if isinstance(exposure, Unknown) else exposure
