@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from counterpoise.config import Settings
 from counterpoise.errors import CounterpoiseError, FixConfig, RejectData, RetryLater
 from counterpoise.journal import place
 from counterpoise.journal.chain import verify
@@ -210,6 +211,22 @@ def test_a_place_that_cannot_be_one_is_refused_without_its_secrets(where: str, s
             use()
         assert says in str(refused.value)
         assert SECRET not in str(refused.value)
+
+
+def test_a_password_in_the_settings_is_in_no_report_of_them() -> None:
+    settings = Settings.model_validate({"journal": {"url": f"postgresql://desk:{SECRET}@host/x"}})
+    with pytest.raises(FixConfig) as refused:
+        Reader(place.place_in(settings))
+    for told in (str(settings), repr(settings), settings.model_dump_json(), str(refused.value)):
+        assert SECRET not in told
+
+
+def test_a_row_that_is_no_record_any_more_sends_to_verify(database: Database) -> None:
+    with Journal.open(database.where, run=RUN) as journal:
+        journal.commit(moment_of(1))
+    database.without_triggers("decisions", "UPDATE decisions SET chain = '{'")
+    with Reader(database.where) as reader, pytest.raises(RejectData, match="journal verify"):
+        reader.last_decision()
 
 
 def test_a_server_that_is_not_there_is_for_later(monkeypatch: pytest.MonkeyPatch) -> None:

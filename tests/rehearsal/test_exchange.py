@@ -3,16 +3,8 @@
 import pytest
 
 from counterpoise.rehearsal.feed import Trade
-from counterpoise.rehearsal.orders import OrderRequest, Refused
-from tests.rehearsal.conftest import SYMBOL, T0, D, depth
-
-
-def order(side="SELL", quantity="1", price=None, **more) -> OrderRequest:
-    kind = "MARKET" if price is None else "LIMIT"
-    limit = None if price is None else D(price)
-    return OrderRequest(
-        symbol=SYMBOL, side=side, type=kind, quantity=D(quantity), price=limit, **more
-    )
+from counterpoise.rehearsal.orders import Refused
+from tests.rehearsal.conftest import SYMBOL, T0, D, depth, order
 
 
 def test_a_market_sell_walks_the_bids_and_pays_the_taker_fee(exchange) -> None:
