@@ -3,6 +3,7 @@
 The clock runs at the wall's speed and the market begins now, as clients of a live venue expect.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ class Steady:
         for n in count():
             now = self.first_ms + n * STEP_MS
             size = 5000 + n % 7
-            if n % 10 == 0:
+            if n % 2 == 0:
                 mark, funding = Decimal("3000.10"), now // (8 * HOUR_MS) * 8 * HOUR_MS + 8 * HOUR_MS
                 yield MarkPrice(now, SYMBOL, mark, Decimal(3000), Decimal("0.0001"), funding)
             bids = tuple((BID - k, size + k) for k in range(10 if n == 0 else 2))
@@ -57,6 +58,7 @@ def venue(
     limits: Limits | None = None,
     history: History | None = None,
     now_ms: int | None = None,
+    admin: bool = False,
 ) -> Venue:
     """A venue that is not started; its market begins a moment ago."""
     begin = round(time.time() * 1000) if now_ms is None else now_ms
@@ -69,6 +71,7 @@ def venue(
         keys,
         history or History({}),
         limits=limits,
+        admin=admin,
     )
 
 
@@ -77,3 +80,9 @@ def month() -> History:
     tables = generate(3, datetime(2024, 1, 1, tzinfo=UTC), 31, with_gaps=False)
     wanted = ("spot_bars", "perp_bars", "mark_bars", "funding")
     return History({key: table for key, table in tables.items() if key.table in wanted})
+
+
+async def ready(venue: Venue) -> None:
+    """Wait for the first trade of a venue that was started."""
+    while not venue.boards[SYMBOL].trades:
+        await asyncio.sleep(0.01)

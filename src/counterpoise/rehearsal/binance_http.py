@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from counterpoise.rehearsal.admin import admin_of
 from counterpoise.rehearsal.binance_signing import payload_of
 from counterpoise.rehearsal.binance_sockets import api_of, streams_of
 from counterpoise.rehearsal.binance_streams import encoded
@@ -27,9 +28,14 @@ _TIMEOUT = (
 )
 _UNKNOWN = "Unknown error, please check your request or try again later."
 
+_OVERLOADED = (
+    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+    "Please try again."
+)
 
-def application(venue: "Venue", endpoints: Endpoints) -> web.Application:
-    """Every route of the venue."""
+
+def application(venue: "Venue", endpoints: Endpoints, *, admin: bool) -> web.Application:
+    """Every route of the venue, ``/admin`` where that is wanted."""
     app = web.Application()
     for route in ("", "public", "market", "private"):
         base = f"/{route}" if route else ""
@@ -39,7 +45,15 @@ def application(venue: "Venue", endpoints: Endpoints) -> web.Application:
     app.router.add_get("/ws-fapi/v1", api_of(venue, endpoints))
     for (method, path), endpoint in endpoints.items():
         app.router.add_route(method, path, _handler(venue, path, endpoint))
+    if admin:
+        app.router.add_post("/admin/{what}", admin_of(venue))
+    app.router.add_route("*", "/{rest:.*}", _unknown)
     return app
+
+
+async def _unknown(request: web.Request) -> web.StreamResponse:
+    told = {"code": -5000, "msg": f"Path {request.path}, Method {request.method} is invalid"}
+    return web.Response(text=encoded(told), status=404, content_type="application/json")
 
 
 def _handler(venue: "Venue", path: str, endpoint: Endpoint) -> Handler:
@@ -84,7 +98,7 @@ async def _before(venue: "Venue", fault: Fault | None) -> None:
         case "clock":
             raise Denied(-1021, "Timestamp for this request is outside of the recvWindow.")
         case "lost":
-            raise Denied(-1000, _UNKNOWN, status=503)
+            raise Denied(-1008, _OVERLOADED, status=503)
         case "delay":
             assert fault is not None
             await asyncio.sleep(fault.seconds)
