@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
+from tests.benchmarks.feed import feed
 from tests.benchmarks.guard import guard
 from tests.benchmarks.lstm import lstm
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
@@ -73,6 +74,7 @@ def trades() -> dict[str, Entry]:
 GROUPS = {
     "simulation": simulation,
     "guard": guard,
+    "feed": feed,
     "features": features,
     "live_signals": live_signals,
     "lstm": lstm,

@@ -171,7 +171,8 @@ class Judge:
         committed_eth : float
             Short that is held when everything under way is done: a decision continues from there.
         bar : bool
-            It is the decision of a bar, at the closes of its row; otherwise at the prices of now.
+            It is the decision of a bar, at the closes of its row; otherwise, and where the row
+            does not know them, at the prices of now.
         band : tuple of 4 float, optional
             ``lo hi to_lo to_hi`` in place of the row's, where fast signals moved it.
 
@@ -184,8 +185,9 @@ class Judge:
         if row is None:
             return None
         price, spot, mark = self._price, self._spot, self._mark
-        if bar and math.isfinite(row.perp + row.spot):
+        if bar and math.isfinite(row.perp) and math.isfinite(row.spot):
             price, spot, mark = row.perp, row.spot, row.perp
+        if bar and math.isfinite(price):
             account.charge(now_ns, self._capital_cost, price)
         book, moment = desk.book, desk.moment
         equity_usd = account.equity_usd(price)

@@ -22,11 +22,14 @@ from counterpoise.market.lake import Lake
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals.forecasts import Forecasts
 from counterpoise.signals.growing import GrowingForecasts
-from counterpoise.trading.signal_rows import NS_PER_MS, newest_row, unknown_row
-from counterpoise.units import from_ms, stamp
+from counterpoise.trading.run_doubts import RunDoubts
+from counterpoise.trading.signal_rows import newest_row, unknown_row
+from counterpoise.units import NS_PER_MS, from_ms, stamp
 from counterpoise.venues import contract_at
 from counterpoise.venues.costs import one_way_cost
 
+#: Families of policies that rest on what was learned.
+_LEARNED = ("model", "formula")
 #: Brings the lake up to a moment; returns what did not come, in words.
 Bring = Callable[[int], list[str]]
 
@@ -72,6 +75,7 @@ class HourDesk:
         self._lake = Lake(settings.lake)
         self._growing = GrowingForecasts(settings, settings.lake / "models")
         self._policy = policies[settings.hedge.policy]
+        self._doubts = RunDoubts(settings.lake / "models", settings)
         self._known: Signals | None = None
 
     def hour(self, ts_ms: int) -> Hour:
@@ -112,6 +116,11 @@ class HourDesk:
             intent = self._policy.build(Situation(timeline, forecasts, settings, cost))
             row = newest_row(timeline, settings, intent, held.exposure_eth)
             row = replace(row, why=_unknown(self._policy.name, intent, forecasts))
+        if self._policy.family in _LEARNED:
+            with _timed(seconds, "doubts"):
+                doubt, note = self._doubts.at(timeline)
+            row = _doubted(row, doubt) if doubt else row
+            notes += [note] if note else []
         self._known = row
         exposure = Exposure(ts_ms * NS_PER_MS, held.exposure_eth)
         notes += [*held.notes, *held.warnings]
@@ -154,6 +163,15 @@ def _unknown(policy: str, intent: Intent, forecasts: Forecasts) -> str:
     absent = [name for name in names if math.isnan(getattr(forecasts, name)[-1])]
     told = f"; unknown are {', '.join(absent)}" if absent else ""
     return f"{policy} does not know{told}"
+
+
+def _doubted(row: Signals, doubt: str) -> Signals:
+    """The row without its intent; prices and what the guard holds to are no forecasts."""
+    unknown = math.nan
+    why = "; ".join([doubt, row.why] if row.why else [doubt])
+    return replace(
+        row, lo=unknown, hi=unknown, to_lo=unknown, to_hi=unknown, target=unknown, why=why
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Where it connects is the only difference between a rehearsal, paper, testnet and
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nautilus_trader.adapters.binance import (
     BINANCE,
@@ -46,7 +47,7 @@ class Wires:
 
 
 def node_of(
-    shell: Shell, instrument_id: InstrumentId, keys: Credentials, wires: Wires
+    shell: Shell, instrument_id: InstrumentId, keys: Credentials, wires: Wires, folder: Path
 ) -> TradingNode:
     """Build a node; it is not started.
 

@@ -18,11 +18,10 @@ from counterpoise.market.liquidity import liquidity
 from counterpoise.market.timeline import Timeline
 from counterpoise.simulation.arena import Arena, contracts_of, watch_of
 from counterpoise.simulation.arrays import GuardArrays
-from counterpoise.units import HOUR_MS
+from counterpoise.units import HOUR_MS, NS_PER_MS
 
 Floats = NDArray[np.float64]
 Column = Floats | NDArray[np.bool_]
-NS_PER_MS = 1_000_000
 
 
 def rows_of(where: Arena, intent: Intent) -> list[Signals]:
