@@ -86,6 +86,14 @@ def test_a_halt_says_by_whom_and_how_to_go_on(tmp_path):
     assert own == "halted by the run itself: margin is unknown."
 
 
+def test_a_position_that_is_being_closed_is_traded(tmp_path):
+    standing = KillSwitch(tmp_path).set("flatten", "get out")
+    closing = replace(BEAT, twap_side="buy", halted_why="flatten asked for")
+    assert why_not_trading(replace(WELL, standing=standing, beat=closing)) == []
+    (why,) = why_not_trading(replace(WELL, standing=standing))
+    assert why.startswith("flatten by ")
+
+
 @pytest.mark.parametrize("name", LIGHTS)
 def test_every_light_that_is_out_is_a_reason(name):
     (why,) = why_not_trading(without(name, "for 40 s"))
@@ -171,7 +179,8 @@ def test_a_row_that_cannot_be_is_told_and_not_raised(state, capfd):
         ).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute(f"UPDATE {LAYOUTS[Decision].table.name} SET chain = '{{'")
-    assert "cannot be read (JSONDecodeError)" in read_journal(file).trouble
+    assert "table decisions" in read_journal(file).trouble
+    assert "cannot be read (ValueError)" in read_journal("no\0name").trouble
     assert run_command(["status"]) == 0
     assert "RUNNING" in capfd.readouterr().out
 
