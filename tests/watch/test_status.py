@@ -113,7 +113,7 @@ def test_the_screen_shows_the_run_and_the_journal(state, capfd):
         "RUNNING",
         "paper · binance ETHUSDT",
         "80.000 ETH",
-        "0.750 … 0.800 … 0.850",
+        "0.800, band 0.750 to 0.850",
         "volatility is calm",
         "2,500.00 USD, 25.0% above the mark",
         "position ok",

@@ -177,8 +177,8 @@ def _not_running(picture: Picture) -> list[str]:
     when = from_ms(beat.ts_ms).strftime("%Y-%m-%d %H:%M:%S UTC")
     if not picture.lives:
         return [
-            f"not running: the run (pid {beat.pid}) ended, its last heartbeat was at {when}; a "
-            "stop at the venue goes on protecting. Next: counterpoise run."
+            f"not running: the run (pid {beat.pid}) ended, its last heartbeat was at {when}; what "
+            "rests at the venue, stops included, stays there. Next: counterpoise run."
         ]
     if picture.age_s > STALE_S:
         return [
