@@ -57,6 +57,8 @@ class Venue:
         Bars and settlements that are told, up to the market's present.
     limits : Limits or None
         The venue's own budgets by default.
+    admin : bool
+        Serve ``/admin``, by which anybody on this machine may make things go wrong.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class Venue:
         history: History,
         *,
         limits: Limits | None = None,
+        admin: bool = False,
     ) -> None:
         self.exchange, self.clock, self.contract = exchange, clock, contract
         self.history = history
@@ -95,6 +98,7 @@ class Venue:
         self.ended = asyncio.Event()
         self._market = market
         self._tasks: list[asyncio.Task[None]] = []
+        self._admin = admin
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -106,9 +110,8 @@ class Venue:
 
         from counterpoise.rehearsal.binance_http import application
 
-        self._runner = web.AppRunner(
-            application(self, ENDPOINTS), access_log=None, shutdown_timeout=0.5
-        )
+        app = application(self, ENDPOINTS, admin=self._admin)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
