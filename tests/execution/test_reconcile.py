@@ -330,6 +330,7 @@ HAPPENINGS = st.lists(
         st.integers(1, 4_000),
         st.integers(1, 50),
     ),
+    min_size=15,
     max_size=60,
 )
 
@@ -401,7 +402,7 @@ class Schedule:
 
 
 @given(HAPPENINGS)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_our_own_orders_never_halt_however_late_their_messages(happenings: list) -> None:
     schedule = Schedule(fills=True)
     for happening in happenings:
@@ -410,7 +411,7 @@ def test_our_own_orders_never_halt_however_late_their_messages(happenings: list)
 
 
 @given(HAPPENINGS)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_the_count_meets_the_account_whatever_was_lost(happenings: list) -> None:
     schedule = Schedule(fills=False)
     for happening in happenings:
@@ -429,7 +430,7 @@ def test_the_count_meets_the_account_whatever_was_lost(happenings: list) -> None
 
 
 @given(HAPPENINGS, st.integers(1, 10_000), st.booleans())
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_a_mismatch_halts_within_two_snapshots(happenings: list, size: int, buys: bool) -> None:
     schedule = Schedule(fills=True)
     for happening in happenings:

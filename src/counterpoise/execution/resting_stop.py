@@ -109,7 +109,9 @@ class RestingStop:
                 continue
             if not self._current_id and client_id not in self._unwanted:
                 self._rests(client_id, now_ns, out)
-            elif now_ns - self._unwanted.get(client_id, 0) >= SKEW_NS:
+            elif now_ns - self._unwanted.get(client_id, 0) >= SKEW_NS and (
+                not self._current_id or self._current_id in seen
+            ):
                 self._cancel(client_id, now_ns, out)
 
     def drop(self, now_ns: int, out: Outbox) -> None:
