@@ -15,7 +15,7 @@ from counterpoise.execution.commands import (
     QueryAccount,
     WakeAt,
 )
-from counterpoise.execution.events import Exposure, Link, Mark, OrderUpdate, Wake
+from counterpoise.execution.events import Exposure, Link, Mark, OrderUpdate, Snapshot, Wake
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.protection import WAKE, Protection
 from counterpoise.execution.records import OrderSent
@@ -360,10 +360,26 @@ def test_no_countdown_while_it_would_cancel_a_strangers_order() -> None:
     assert out.commands == [Countdown(0)]
 
 
+KINDS = (
+    *("look", "look", "all", "one", "refuse", "trade"),
+    *("pay", "move", "take", "stranger", "wake"),
+)
 HAPPENINGS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["look", "look", "all", "one", "refuse", "trade", "pay", "move", "take", "stranger"]
+            [
+                "look",
+                "look",
+                "all",
+                "one",
+                "refuse",
+                "trade",
+                "pay",
+                "move",
+                "take",
+                "stranger",
+                "wake",
+            ]
         ),
         st.integers(100, 12_000),
         st.integers(1, 1_000),
@@ -380,7 +396,7 @@ class Schedule:
         self.desk = Desk(golden())
         self.late_commands: list[Command] = []
         self.late_events: list = []
-        self.removed = False
+        self.removed = self.strangers = False
         out = Outbox()
         self.desk.protection.start((), 0, self.desk.account.snapshot(self.desk.now), out)
         self.take(out)
@@ -391,10 +407,14 @@ class Schedule:
         for command in out.commands:
             if isinstance(command, Cancel | CancelStop):
                 assert command.client_id in self.desk.ours, "a stranger's order"
+            if isinstance(command, Countdown) and command.ms:
+                assert not self.strangers, "it would cancel a stranger's order"
             if isinstance(command, PlaceStop | CancelStop | Countdown):
                 self.late_commands.append(command)
 
     def give(self, event: object) -> None:
+        if isinstance(event, Snapshot):
+            self.strangers = len(event.open_orders) > 0
         out = Outbox()
         self.desk.protection.handle(event, out)  # type: ignore[arg-type]
         self.take(out)
@@ -426,6 +446,8 @@ class Schedule:
                 for client_id in desk.resting()[:1]:
                     account.orders[client_id].status = "canceled"
                     self.removed = True
+            case "wake":
+                self.give(Wake(desk.now, WAKE))
             case "stranger":
                 place = Place(f"web{desk.now}", "buy", 1.0, 1_500.0, True, False)
                 account.do(place, desk.now)

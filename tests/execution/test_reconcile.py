@@ -19,7 +19,7 @@ from counterpoise.execution.events import (
 from counterpoise.execution.order_states import WAKE as WAKE_ORDERS
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.reconcile import WAKE_ACCOUNT, JournalState, Reconciler
-from counterpoise.execution.records import AccountSeen, FillBooked, Mode, OrderState
+from counterpoise.execution.records import AccountSeen, FillBooked, Mode, OrderSent, OrderState
 from counterpoise.run_settings import RunSettings
 from tests.execution.account import PREFIX, SECOND, START_NS, STEP, Account, booked, sent
 
@@ -321,11 +321,27 @@ def test_the_account_is_asked_for_at_intervals_and_when_its_stream_returns() -> 
     ]
 
 
-#: What happens next, and how many seconds later.
+KINDS = (
+    *("send", "fill", "cancel", "look", "query", "ask"),
+    *("lose", "stranger", "one", "all", "crash"),
+)
+#: What happens next, how many milliseconds later, and how much of it.
 HAPPENINGS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["send", "fill", "cancel", "look", "query", "ask", "lose", "stranger", "one", "all"]
+            [
+                "send",
+                "fill",
+                "cancel",
+                "look",
+                "query",
+                "ask",
+                "lose",
+                "stranger",
+                "one",
+                "all",
+                "crash",
+            ]
         ),
         st.integers(1, 4_000),
         st.integers(1, 50),
@@ -345,11 +361,13 @@ class Schedule:
         self.reconciler, out = started(JournalState(short_eth=5.0), self.account)
         self.late: list = []
         self.sent_ids: list[str] = []
-        self.questions = 0
+        self.orders: list[OrderSent] = []
+        self.journal: list = []
         self.take(out)
 
     def take(self, out: Outbox) -> None:
         """Carry commands out, answers are late; only our own orders may be touched."""
+        self.journal += out.records
         for command in out.commands:
             assert not isinstance(command, Place), "the reconciler never sends an order"
             assert not isinstance(command, CancelStop)
@@ -358,8 +376,36 @@ class Schedule:
             self.late += self.account.do(command, self.now)
 
     def give(self, event: object) -> None:
+        if isinstance(event, tuple):
+            sent_ns, place = event
+            if self.now - sent_ns <= 5 * SECOND:  # recvWindow: later it is refused
+                self.late += self.account.do(place, self.now)
+            return
         out = Outbox()
         self.reconciler.handle(event, out)  # type: ignore[arg-type]
+        self.take(out)
+
+    def restart(self, fills: bool) -> None:
+        """Begin again from the journal; what was late is lost."""
+        self.late.clear()
+        states = {state.client_id: state for state in only(OrderState, self.journal)}
+        counted = [5.0]
+        for record in self.journal:
+            if isinstance(record, FillBooked):
+                counted.append(record.short_eth)
+            elif isinstance(record, AccountSeen):
+                counted.append(record.counted_eth)
+        modes = only(Mode, self.journal)
+        known = JournalState(
+            counted[-1],
+            tuple(self.orders),
+            tuple(states.values()),
+            tuple(only(FillBooked, self.journal)),
+            modes[-1].why if modes and modes[-1].mode == "halted" else None,
+        )
+        self.reconciler, out = Reconciler(PREFIX, STEP, RUN), Outbox()
+        snapshot = self.account.snapshot(self.now, fills=self.fills or fills)
+        self.reconciler.start(known, snapshot, out)
         self.take(out)
 
     def deliver(self) -> None:
@@ -375,9 +421,13 @@ class Schedule:
             client_id = f"cp-1-{len(self.sent_ids)}-0"
             self.sent_ids.append(client_id)
             side = "sell" if size % 2 else "buy"
-            self.reconciler.sent(sent(client_id, side, size * STEP, self.now))
+            self.orders.append(sent(client_id, side, size * STEP, self.now))
+            self.reconciler.sent(self.orders[-1])
             place = Place(client_id, side, size * STEP, 2_000.0, True, False)
-            self.late += self.account.do(place, self.now)
+            if size % 3:
+                self.late += self.account.do(place, self.now)
+            else:
+                self.late.append((self.now, place))
         elif what == "fill" and mine:
             order = mine[size % len(mine)]
             part = min(round(order.size - order.filled, 9), max(size // 2, 1) * STEP)
@@ -387,6 +437,8 @@ class Schedule:
             self.late += self.account.do(Cancel(mine[size % len(mine)].client_id), self.now)
         elif what == "look":
             self.give(self.account.snapshot(self.now, fills=self.fills or bool(size % 2)))
+        elif what == "crash":
+            self.restart(bool(size % 2))
         elif what == "ask":
             self.give(Wake(self.now, WAKE_ORDERS))
         elif what == "lose" and self.late:
@@ -424,9 +476,9 @@ def test_the_count_meets_the_account_whatever_was_lost(happenings: list) -> None
     assert schedule.reconciler.counted_eth == schedule.account.short
     assert schedule.reconciler.fresh(schedule.now)
     for client_id in schedule.sent_ids:
-        known, order = schedule.reconciler.orders[client_id], schedule.account.orders[client_id]
-        assert known.booked_eth == pytest.approx(order.filled)
-        assert known.status == order.status
+        known, order = schedule.reconciler.orders[client_id], schedule.account.orders.get(client_id)
+        assert known.status == (order.status if order else "missing")
+        assert known.booked_eth == pytest.approx(order.filled if order else 0.0)
 
 
 @given(HAPPENINGS, st.integers(1, 10_000), st.booleans())
