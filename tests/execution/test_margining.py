@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.decision.moment import Reason
-from counterpoise.execution.commands import Alarm, SetLeverage, Transfer
+from counterpoise.execution.commands import SetLeverage, Transfer
 from counterpoise.execution.events import Operator, Signals, TransferDone
 from counterpoise.execution.margining import Margining, hours_until
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.records import Decision, Moved
 from counterpoise.run_settings import ProtectionSettings, RunSettings
-from tests.execution.account import CONTRACT, PREFIX, SECOND, START_NS, Account
+from tests.execution.account import CONTRACT, PREFIX, SECOND, START_NS, Account, alarms, only
 
 AUTOMATIC, BY_HAND = ProtectionSettings(transfers="automatic"), ProtectionSettings()
 COOLDOWN_NS = AUTOMATIC.transfer_cooldown_s * SECOND
@@ -24,14 +24,6 @@ SIGNALS = Signals(
     sigma_day=0.04, volume_day_eth=1e6, leverage=2.0, leverage_max=3.0,
     event_floor=0.0, event_class=NAN, quiet=False, funding_cost=NAN,
 )  # fmt: skip
-
-
-def only(kind: type, items: list) -> list:
-    return [item for item in items if isinstance(item, kind)]
-
-
-def alarms(out: Outbox, key: str) -> list[Alarm]:
-    return [alarm for alarm in only(Alarm, out.commands) if alarm.key == key]
 
 
 def decision(
