@@ -122,6 +122,20 @@ def test_an_extra_stop_stays_while_the_one_that_protects_is_out_of_sight() -> No
     assert desk.resting() == ["cp-stop-1"]
 
 
+def test_a_predecessor_whose_cancel_was_lost_serves_while_nothing_else_rests() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.wallet += 30_000.0
+    desk.look()
+    assert desk.resting() == ["cp-stop-2"]
+    desk.account.orders["cp-stop-1"].status = "open"  # the cancel never arrived
+    desk.account.orders["cp-stop-2"].status = "canceled"
+    out = desk.look()
+    moves = [c for c in out.commands if isinstance(c, PlaceStop | CancelStop)]
+    assert [type(move) for move in moves] == [PlaceStop, CancelStop]
+    assert desk.resting() == ["cp-stop-3"]
+
+
 def test_nothing_rests_where_nothing_can_be_liquidated() -> None:
     desk = Desk(Account(short=0.0))
     assert only(PlaceStop, desk.start().commands) == []

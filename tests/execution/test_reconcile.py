@@ -178,6 +178,21 @@ def test_an_order_thought_to_have_ended_is_cancelled_where_it_rests() -> None:
     assert alarms(out, "late-order")
 
 
+def test_a_stop_that_was_given_up_and_rests_after_all_is_left_to_its_keeper() -> None:
+    reconciler, account = running()
+    reconciler.sent(sent("cp-stop-1", "buy", 4.0, START_NS, trigger=2_300.0))
+    for seconds in (15, 30):
+        reconciler.handle(account.snapshot(START_NS + seconds * SECOND), Outbox())
+        gone = OrderUpdate(START_NS + (seconds + 1) * SECOND, "cp-stop-1", "missing")
+        reconciler.handle(gone, Outbox())
+    assert reconciler.orders["cp-stop-1"].status == "missing"
+    account.do(PlaceStop("cp-stop-1", "buy", 4.0, 2_300.0, True), START_NS + 32 * SECOND)
+    out = Outbox()
+    reconciler.handle(account.snapshot(START_NS + 45 * SECOND), out)
+    assert reconciler.orders["cp-stop-1"].status == "open"
+    assert only(CancelStop, out.commands) == []
+
+
 def test_a_late_answer_does_not_undo_a_later_one() -> None:
     reconciler, account = running()
     old = account.snapshot(START_NS + 5 * SECOND)
