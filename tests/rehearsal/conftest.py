@@ -7,6 +7,7 @@ import pytest
 from counterpoise.rehearsal.exchange import Exchange
 from counterpoise.rehearsal.feed import Depth, MarkPrice
 from counterpoise.rehearsal.filters import SymbolRules, rules_of
+from counterpoise.rehearsal.orders import AlgoRequest, OrderRequest
 from counterpoise.venues import venues
 
 SYMBOL = "ETHUSDT"
@@ -25,6 +26,32 @@ def levels(*rows: tuple[str, str]) -> tuple[tuple[int, int], ...]:
 
 def depth(bids, asks, ts_ms: int = T0, *, fresh: bool = False) -> Depth:
     return Depth(ts_ms, SYMBOL, 2, 2, 1, levels(*bids), levels(*asks), fresh)
+
+
+def order(side="SELL", quantity="1", price=None, **more) -> OrderRequest:
+    """A limit order, or a market order without a price."""
+    return OrderRequest(
+        symbol=SYMBOL,
+        side=side,
+        type="MARKET" if price is None else "LIMIT",
+        quantity=D(quantity),
+        price=None if price is None else D(price),
+        **more,
+    )
+
+
+def stop(trigger: str, **more) -> AlgoRequest:
+    """A reduce-only stop of one ETH above a short, on the mark."""
+    wanted = {
+        "symbol": SYMBOL,
+        "side": "BUY",
+        "type": "STOP_MARKET",
+        "quantity": D(1),
+        "trigger": D(trigger),
+        "reduce_only": True,
+        "working_type": "MARK_PRICE",
+    }
+    return AlgoRequest(**(wanted | more))
 
 
 @pytest.fixture(scope="session")

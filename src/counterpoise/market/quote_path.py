@@ -126,8 +126,8 @@ def quote_path(
     >>> quotes = quote_path(bars, 600, 1.0)
     >>> ((quotes.bid + quotes.ask) / 2).tolist()
     [1995.0, 1990.0, 2010.0, 2030.0, 2020.0, 2010.0]
-    >>> quotes.ask[-1] - quotes.bid[-1], quotes.ts_ms[-1] - quotes.ts_ms[-2]
-    (np.float64(0.4), np.int64(600000))
+    >>> quotes.bid[-1].item(), quotes.ask[-1].item(), (quotes.ts_ms[-1] % HOUR_MS).item()
+    (2009.8, 2010.2, 3599999)
     """
     if not 0 <= half_spread_bps <= 100:
         raise FixConfig("half_spread_bps", half_spread_bps, "0 to 100", "choose a half spread")

@@ -8,37 +8,20 @@ not model: docs/venue.md.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from decimal import Decimal
 from itertools import count
 
 from counterpoise.rehearsal.account import Account
+from counterpoise.rehearsal.admission import admit, reducible, refuse_taking
 from counterpoise.rehearsal.algos import AlgoDesk
-from counterpoise.rehearsal.feed import (
-    BookTicker,
-    Depth,
-    Level,
-    MarketEvent,
-    MarkPrice,
-    Side,
-    Trade,
-)
-from counterpoise.rehearsal.filters import SymbolRules, check_client_id
+from counterpoise.rehearsal.feed import BookTicker, Depth, Level, MarketEvent, MarkPrice, Trade
+from counterpoise.rehearsal.filters import SymbolRules
+from counterpoise.rehearsal.liquidation import MarginWatch
 from counterpoise.rehearsal.matching import Book, Match, Resting
-from counterpoise.rehearsal.orders import (
-    CONDITIONAL,
-    ZERO,
-    Algo,
-    Order,
-    OrderRequest,
-    Refused,
-    Status,
-)
+from counterpoise.rehearsal.order_log import OrderLog
+from counterpoise.rehearsal.orders import ZERO, Algo, Order, OrderRequest, Refused, Status
 from counterpoise.rehearsal.positions import Position, cents
-from counterpoise.rehearsal.reports import Execution, MarginCall, OrderUpdate, UserTrade, VenueEvent
-
-FIRST_ID = 8_000_000_001
-#: Maintenance over equity from which on the venue warns.
-MARGIN_CALL_AT = Decimal("0.8")
+from counterpoise.rehearsal.reports import Execution, OrderUpdate, UserTrade, VenueEvent
 
 
 class Exchange:
@@ -75,35 +58,36 @@ class Exchange:
         self.algos = AlgoDesk(self.account, self._enter, self._told)
         self.books = {symbol: Book() for symbol in by_symbol}
         self.marks: dict[str, MarkPrice] = {}
-        self._orders: dict[int, Order] = {}
+        self._orders = OrderLog()
         self._resting: dict[int, Resting] = {}
         self._algo_of: dict[int, Algo] = {}
-        self._order_ids, self._trade_ids = count(FIRST_ID), count(1)
+        self._trade_ids = count(1)
         self._countdown: dict[str, int] = {}
         self._due_ms: float = math.inf
-        self._warned: set[str] = set()
+        self._margin = MarginWatch(self.account, self.cancel_all, self._close_out, self._told)
 
     # --- the market --------------------------------------------------------------------------
 
     def on(self, event: MarketEvent) -> None:
         """Take in a market event: match, trigger, settle, liquidate."""
-        self.advance(event.ts_ms)
+        symbol, now_ms = event.symbol, event.ts_ms
+        self.advance(now_ms)
         if isinstance(event, BookTicker):
-            self._fill_resting(event.symbol, self.books[event.symbol].ticker(event), event.ts_ms)
+            self._fill_resting(symbol, self.books[symbol].ticker(event), now_ms)
         elif isinstance(event, Depth):
-            self._fill_resting(event.symbol, self.books[event.symbol].depth(event), event.ts_ms)
+            self._fill_resting(symbol, self.books[symbol].depth(event), now_ms)
         elif isinstance(event, Trade):
-            self._fill_resting(event.symbol, self.books[event.symbol].trade(event), event.ts_ms)
-            price = self.account.rules[event.symbol].price(event.price)
-            self.algos.see(event.symbol, "CONTRACT_PRICE", price, event.ts_ms)
+            self._fill_resting(symbol, self.books[symbol].trade(event), now_ms)
+            price = self.account.rules[symbol].price(event.price)
+            self.algos.see(symbol, "CONTRACT_PRICE", price, now_ms)
         elif isinstance(event, MarkPrice):
-            self.marks[event.symbol] = event
-            self.account.take_mark(event)
-            self.algos.see(event.symbol, "MARK_PRICE", event.mark, event.ts_ms)
-            self._watch_margin(event.ts_ms)
+            self.marks[symbol] = event
+            self.account.marks[symbol] = event.mark
+            self.algos.see(symbol, "MARK_PRICE", event.mark, now_ms)
+            self._margin.look(now_ms)
         else:
             self.account.settle(event)
-            self._watch_margin(event.ts_ms)
+            self._margin.look(now_ms)
 
     def advance(self, now_ms: int) -> None:
         """Let time pass: expire GTD orders, and cancel what a countdown was not renewed for."""
@@ -119,7 +103,8 @@ class Exchange:
         self._set_due()
 
     def _set_due(self) -> None:
-        ends = [o.good_till_ms for o in self.account.open_orders.values() if o.good_till_ms]
+        dated = [o for o in self.account.open_orders.values() if o.time_in_force == "GTD"]
+        ends = [order.good_till_ms for order in dated]
         self._due_ms = min([math.inf, *ends, *self._countdown.values()])
 
     def drain(self) -> list[VenueEvent]:
@@ -130,8 +115,7 @@ class Exchange:
 
     def depth(self, symbol: str, limit: int = 1000) -> tuple[int, list[Level], list[Level]]:
         """Last update id, and best levels of bids and asks as the replay displays them."""
-        self.account.rules_of(symbol)
-        book = self.books[symbol]
+        book = self._book(symbol)
         bids = sorted(book.bids.size.items(), reverse=True)[:limit]
         asks = sorted(book.asks.size.items())[:limit]
         return book.last_id, bids, asks
@@ -178,8 +162,8 @@ class Exchange:
         rules = self.account.rules[symbol]
         ticks = rules.check_price(price, order.side, self.account.mark(symbol))
         rules.check_quantity(quantity, market=False)
-        if order.time_in_force == "GTX" and self._would_take(symbol, order.side, ticks):
-            raise Refused(-5022, _POST_ONLY)
+        if order.time_in_force == "GTX":
+            refuse_taking(self.books[symbol], order.side, ticks)
         if quantity <= order.executed:
             self._finish(order, "CANCELED", "CANCELED", now_ms)
             return replace(order)
@@ -217,10 +201,10 @@ class Exchange:
     def cancel_all(self, symbol: str, now_ms: int) -> list[Order]:
         """Cancel every open order of a symbol; conditional orders stay (``algos.cancel_all``)."""
         self.account.rules_of(symbol)
-        found = [o for o in self.account.open_orders.values() if o.symbol == symbol]
-        for order in found:
-            self._finish(order, "CANCELED", "CANCELED", now_ms)
-        return [replace(order) for order in found]
+        found = [order.order_id for order in self.open_orders(symbol)]
+        for order_id in found:
+            self._finish(self._orders[order_id], "CANCELED", "CANCELED", now_ms)
+        return [replace(self._orders[order_id]) for order_id in found]
 
     def countdown(self, symbol: str, ms: int, now_ms: int) -> None:
         """Cancel every open order of a symbol in so many ms unless told again; 0 ends it."""
@@ -241,129 +225,36 @@ class Exchange:
         return replace(order)
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Open orders, oldest first."""
-        return [order for order in self.all_orders(symbol) if order.is_open]
+        """Open orders; one that was changed comes last."""
+        return [
+            replace(order)
+            for order in self.account.open_orders.values()
+            if symbol in (None, order.symbol)
+        ]
 
     def all_orders(self, symbol: str | None = None) -> list[Order]:
         """Every order ever taken, oldest first."""
-        return [replace(o) for o in self._orders.values() if symbol in (None, o.symbol)]
+        return self._orders.all(symbol)
 
     def _find(self, symbol: str, order_id: int | None, client_id: str | None) -> Order | None:
         self.account.rules_of(symbol)
-        if order_id is not None:
-            order = self._orders.get(order_id)
-            return order if order and order.symbol == symbol else None
-        return next(
-            (
-                order
-                for order in reversed(self._orders.values())
-                if order.client_id == client_id and order.symbol == symbol
-            ),
-            None,
-        )
-
-    # --- entering an order -------------------------------------------------------------------
+        return self._orders.find(symbol, order_id, client_id)
 
     def _enter(self, request: OrderRequest, now_ms: int, algo: Algo | None) -> Order:
-        ticks, reduces = self._check(request)
-        order_id = next(self._order_ids)
-        order = Order(
-            order_id=order_id,
-            client_id=request.client_id or f"venue-{order_id}",
-            symbol=request.symbol,
-            side=request.side,
-            type=request.type,
-            original_type=algo.request.type if algo else request.type,
-            time_in_force=request.time_in_force,
-            position_side=request.position_side,
-            price=request.price or ZERO,
-            quantity=request.quantity,
-            reduce_only=reduces,
-            close_position=algo.request.close_position if algo else False,
-            good_till_ms=request.good_till_ms,
-            time_ms=now_ms,
-            update_ms=now_ms,
-            stop_price=(algo.request.trigger or ZERO) if algo else ZERO,
-            working_type=algo.request.working_type if algo else "CONTRACT_PRICE",
-        )
-        self._orders[order_id] = order
-        self.account.open_orders[order_id] = order
+        ticks, reduces = admit(self.account, self._book(request.symbol), request)
+        order = self._orders.enter(request, now_ms, reduces=reduces, algo=algo)
+        self.account.open_orders[order.order_id] = order
         if algo:
-            self._algo_of[order_id] = algo
+            self._algo_of[order.order_id] = algo
             self.algos.entered(algo, order, now_ms)
         self._tell(order, "NEW", now_ms)
         self._take(order, ticks, now_ms)
         self._set_due()
         return replace(order)
 
-    def _check(self, request: OrderRequest) -> tuple[int, bool]:
-        """Limit in ticks (the band of a market order), and whether the order may only reduce."""
-        account, symbol = self.account, request.symbol
-        rules = account.rules_of(symbol)
-        market = request.type == "MARKET"
-        if request.type in CONDITIONAL:
-            raise Refused(
-                -4120,
-                "Order type not supported for this endpoint. "
-                "Please use the Algo Order API endpoints instead.",
-            )
-        if not market and request.type != "LIMIT":
-            raise Refused(-1116, "Invalid orderType.")
-        if request.position_side not in account.sides():
-            raise Refused(-4061, "Order's position side does not match user's setting.")
-        if account.hedge_mode and request.reduce_only:
-            raise Refused(-1106, "Parameter 'reduceOnly' sent when not required.")
-        if request.client_id is not None:
-            check_client_id(request.client_id)
-        rules.check_quantity(request.quantity, market=market)
-        mark = account.mark(symbol)
-        if market:
-            ticks, price = self._market_bound(request, mark)
-        else:
-            ticks = rules.check_price(request.price, request.side, mark)
-            price = rules.price(ticks)
-        closes = (request.position_side, request.side) in (("LONG", "SELL"), ("SHORT", "BUY"))
-        reduces = request.reduce_only or closes
-        if not reduces:
-            rules.check_notional(request.quantity * price)
-        elif not self._reducible(symbol, request):
-            raise Refused(-2022, "ReduceOnly Order is rejected.")
-        standing = [o for o in account.open_orders.values() if o.symbol == symbol]
-        if request.client_id in {order.client_id for order in standing}:
-            raise Refused(-4116, "ClientOrderId is duplicated.")
-        if len(standing) >= rules.max_orders:
-            raise Refused(-2025, "Reach max open order limit.")
-        if request.time_in_force == "GTX" and self._would_take(symbol, request.side, ticks):
-            raise Refused(-5022, _POST_ONLY)
-        if not reduces:
-            account.refuse_unaffordable(
-                symbol, request.side, request.position_side, request.quantity, price
-            )
-        return ticks, reduces
-
-    def _market_bound(self, request: OrderRequest, mark: Decimal) -> tuple[int, Decimal]:
-        """Worst price a market order takes, in ticks, and the best there is."""
-        rules = self.account.rules[request.symbol]
-        if request.side == "BUY":
-            bound = int((mark * (1 + rules.band) / rules.tick).to_integral_value(ROUND_DOWN))
-        else:
-            bound = int((mark * (1 - rules.band) / rules.tick).to_integral_value(ROUND_UP))
-        levels = self.books[request.symbol].opposite(request.side)
-        best = levels.best()
-        if best is None or levels.sign * (best - bound) > 0:
-            raise Refused(
-                -4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit."
-            )
-        return bound, rules.price(best)
-
-    def _would_take(self, symbol: str, side: Side, ticks: int) -> bool:
-        book = self.books[symbol]
-        return book.crosses(side, ticks) or bool(book.own_crossed(side, ticks))
-
-    def _reducible(self, symbol: str, order: Order | OrderRequest) -> Decimal:
-        """ETH by which an order of that side can reduce its position."""
-        amount = self.account.position(symbol, order.position_side).amount
-        return max(-amount if order.side == "BUY" else amount, ZERO)
+    def _book(self, symbol: str) -> Book:
+        self.account.rules_of(symbol)
+        return self.books[symbol]
 
     # --- matching ----------------------------------------------------------------------------
 
@@ -373,13 +264,14 @@ class Exchange:
         levels = book.opposite(order.side)
         wanted = order.remaining
         if order.reduce_only:
-            wanted = min(wanted, self._reducible(order.symbol, order))
+            wanted = min(wanted, reducible(self.account, order))
         steps = rules.steps(wanted)
         walked = levels.walk(ticks, steps)
-        if order.time_in_force == "FOK" and sum(size for _, size in walked) < steps:
+        enough = sum(size for _, size in walked) == steps
+        if order.time_in_force == "FOK" and not enough:
             self._finish(order, "EXPIRED", "EXPIRED", now_ms)
             return
-        reach = ticks if order.type == "LIMIT" else walked[-1][0]
+        reach = walked[-1][0] if enough else ticks
         for resting in book.own_crossed(order.side, reach):
             own = self._orders[resting.order_id]
             self._finish(own, "EXPIRED_IN_MATCH", "EXPIRED", now_ms)
@@ -416,11 +308,11 @@ class Exchange:
         rules = self.account.rules[order.symbol]
         quantity, price = rules.quantity(steps), rules.price(ticks)
         if order.reduce_only:
-            quantity = min(quantity, self._reducible(order.symbol, order))
+            quantity = min(quantity, reducible(self.account, order))
             if not quantity:
                 return
-        rate = rules.maker_fee if maker else rules.taker_fee
-        self._book_fill(order, quantity, price, cents(quantity * price * rate), maker, now_ms)
+        fee = cents(quantity * price * (rules.maker_fee if maker else rules.taker_fee))
+        self._book_fill(order, quantity, price, fee, maker, now_ms)
 
     def _book_fill(
         self,
@@ -456,7 +348,7 @@ class Exchange:
         """Resting orders that have nothing left to reduce go."""
         for order in list(self.account.open_orders.values()):
             mine = order.symbol == symbol and order.reduce_only
-            if mine and not self._reducible(symbol, order):
+            if mine and not reducible(self.account, order):
                 self._finish(order, "EXPIRED", "EXPIRED", now_ms)
 
     def _finish(self, order: Order, status: Status, execution: Execution, now_ms: int) -> None:
@@ -477,55 +369,20 @@ class Exchange:
     ) -> None:
         self._told.append(OrderUpdate(now_ms, execution, replace(order), trade))
 
-    # --- liquidation -------------------------------------------------------------------------
-
-    def _watch_margin(self, now_ms: int) -> None:
-        """Warn near maintenance; at it, cancel the orders and close the positions at the mark."""
-        for group, equity, maintenance in self.account.groups():
-            key = " ".join(position.symbol + position.side for position in group)
-            if equity <= maintenance:
-                self._liquidate(group, equity, now_ms)
-            elif maintenance < MARGIN_CALL_AT * equity:
-                self._warned.discard(key)
-            elif key not in self._warned:
-                self._warned.add(key)
-                reports = tuple(self.account.report(position) for position in group)
-                self._told.append(MarginCall(now_ms, self.account.cross_wallet(), reports))
-
-    def _liquidate(self, group: list[Position], equity: Decimal, now_ms: int) -> None:
-        for symbol in {position.symbol: None for position in group}:
-            self.cancel_all(symbol, now_ms)
-        for position in group:
-            rules, mark = self.account.rules[position.symbol], self.account.marks[position.symbol]
-            quantity = abs(position.amount)
-            fee = cents(min(quantity * mark * rules.liquidation_fee, max(equity, ZERO)))
-            equity -= fee
-            order_id = next(self._order_ids)
-            order = Order(
-                order_id=order_id,
-                client_id=f"autoclose-{order_id}",
-                symbol=position.symbol,
-                side="SELL" if position.amount > 0 else "BUY",
-                type="LIMIT",
-                original_type="LIMIT",
-                time_in_force="IOC",
-                position_side=position.side,
-                price=mark,
-                quantity=quantity,
-                reduce_only=True,
-                close_position=False,
-                good_till_ms=0,
-                time_ms=now_ms,
-                update_ms=now_ms,
-            )
-            self._orders[order_id] = order
-            self.account.open_orders[order_id] = order
-            self._tell(order, "NEW", now_ms)
-            self._book_fill(order, quantity, mark, fee, False, now_ms, "CALCULATED")
-        self.account.bear_bankruptcy(equity, now_ms)
-
-
-_POST_ONLY = (
-    "Due to the order could not be executed as maker, the Post Only order will be rejected. "
-    "The order will not be recorded in the order history"
-)
+    def _close_out(self, position: Position, fee: Decimal, now_ms: int) -> None:
+        """Close a liquidated position at the mark, beside the book."""
+        mark, quantity = self.account.marks[position.symbol], abs(position.amount)
+        wanted = OrderRequest(
+            symbol=position.symbol,
+            side="SELL" if position.amount > 0 else "BUY",
+            type="LIMIT",
+            quantity=quantity,
+            price=mark,
+            time_in_force="IOC",
+            client_id=f"autoclose-{now_ms}-{position.symbol}",
+            position_side=position.side,
+        )
+        order = self._orders.enter(wanted, now_ms, reduces=True)
+        self.account.open_orders[order.order_id] = order
+        self._tell(order, "NEW", now_ms)
+        self._book_fill(order, quantity, mark, fee, False, now_ms, "CALCULATED")

@@ -2,9 +2,9 @@
 
 The replay does not react to us. What we took of a level is missing from it until the level shrinks
 below that or is quoted anew; a resting order of ours stands behind what was displayed when it came.
-One rule serves both: when a level is told again with less, what is gone is what we took, and what
-stands behind us, before it is what stands ahead of us. So others' cancels never move us forward
-while anything behind us could have been cancelled. docs/venue.md has it in full.
+One rule serves both: a level that shrinks loses its end first, which is what we did not take and
+what stands behind us. So nobody's cancel moves us forward while it can have come from behind us.
+docs/venue.md has it in full.
 """
 
 from heapq import heappop, heappush
@@ -120,7 +120,7 @@ class Book:
         self.bids = Levels(-1)
         self.asks = Levels(+1)
         self.last_id = 0
-        self.resting: list[Resting] = []
+        self.resting: dict[Side, list[Resting]] = {"BUY": [], "SELL": []}
 
     def opposite(self, side: Side) -> Levels:
         """Levels an order of that side takes from."""
@@ -140,29 +140,21 @@ class Book:
 
     def own_crossed(self, side: Side, price: int) -> list[Resting]:
         """Our own resting orders that an order at this price would meet."""
-        sign = self.opposite(side).sign
-        return [
-            resting
-            for resting in self.resting
-            if resting.side != side and sign * (price - resting.price) >= 0
-        ]
+        levels, others = self.opposite(side), self.resting["SELL" if side == "BUY" else "BUY"]
+        return [resting for resting in others if levels.sign * (price - resting.price) >= 0]
 
     def add(self, resting: Resting) -> None:
         """Join the end of the queue at the order's price."""
-        resting.ahead = self.own(resting.side).size.get(resting.price, 0)
-        place = len(self.resting)
-        sign = self.own(resting.side).sign
-        while place > 0 and self._before(resting, self.resting[place - 1], sign):
+        levels, queue = self.own(resting.side), self.resting[resting.side]
+        resting.ahead = levels.size.get(resting.price, 0)
+        place = len(queue)
+        while place > 0 and levels.sign * (resting.price - queue[place - 1].price) < 0:
             place -= 1
-        self.resting.insert(place, resting)
-
-    @staticmethod
-    def _before(one: Resting, other: Resting, sign: int) -> bool:
-        return one.side == other.side and sign * (one.price - other.price) < 0
+        queue.insert(place, resting)
 
     def remove(self, resting: Resting) -> None:
         """Leave the queue."""
-        self.resting.remove(resting)
+        self.resting[resting.side].remove(resting)
 
     def depth(self, event: Depth) -> list[Match]:
         """Take in changed levels; fills of ours that the other side now crosses."""
@@ -176,7 +168,7 @@ class Book:
         for price, size in event.asks:
             put(price, size)
         self.last_id = event.last_id
-        return self._settle() if self.resting else []
+        return self._settle()
 
     def ticker(self, event: BookTicker) -> list[Match]:
         """Take in the best levels; fills of ours that the other side now crosses."""
@@ -184,12 +176,12 @@ class Book:
         self.bids.put(event.bid, event.bid_size)
         self.asks.cut(event.ask)
         self.asks.put(event.ask, event.ask_size)
-        return self._settle() if self.resting else []
+        return self._settle()
 
     def _settle(self) -> list[Match]:
         """After a change of the book: shorter queues, and crossed orders in price-time order."""
-        matches = []
-        for resting in self.resting:
+        matches: list[Match] = []
+        for resting in (*self.resting["BUY"], *self.resting["SELL"]):
             displayed = self.own(resting.side).size.get(resting.price, 0)
             resting.ahead = min(resting.ahead, displayed)
             if not self.crosses(resting.side, resting.price):
@@ -206,10 +198,10 @@ class Book:
         matches: list[Match] = []
         left, passed = event.size, 0
         sign = self.opposite(event.taker).sign
-        for resting in self.resting:
+        for resting in self.resting["SELL" if event.taker == "BUY" else "BUY"]:
             away = sign * (event.price - resting.price)
-            if resting.side == event.taker or away < 0:
-                continue
+            if away < 0:
+                break
             if away > 0:
                 resting.ahead = 0
             else:
