@@ -6,6 +6,7 @@ talk to it. Requests are answered one after the other, so what a client sees is 
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Venue:
     market : Market
         What is replayed into it.
     clock : MarketClock
-        Its wall is ``time.time()``.
+        Its wall is ``time.monotonic()``.
     contract : Contract
         For the funding rule that is told.
     keys : sequence of ApiKey
@@ -67,8 +68,6 @@ class Venue:
     streams : Streams
     calls : dict of str to int
         How often each call was made, such as ``POST /fapi/v1/order``.
-    ended : asyncio.Event
-        Set when the market has no more events.
     """
 
     def __init__(
@@ -95,8 +94,8 @@ class Venue:
         self.streams = Streams()
         self.listen_keys = ListenKeys(time.time)
         self.calls: dict[str, int] = {}
-        self.ended = asyncio.Event()
         self._market = market
+        self._next_ms = math.inf
         self._tasks: list[asyncio.Task[None]] = []
         self._admin = admin
         self._runner: web.AppRunner | None = None
@@ -118,16 +117,20 @@ class Venue:
         self.port = int(self._runner.addresses[0][1])
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
 
+    async def finished(self) -> None:
+        """Wait until the market has no more events; raises what broke it."""
+        await asyncio.shield(self._tasks[0])
+
     async def stop(self) -> None:
-        """End; connections are closed."""
+        """End; connections are closed. Raises what broke the market, where something did."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
         self.abort_connections()
         if self._runner is not None:
             await self._runner.cleanup()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def __aenter__(self) -> "Venue":
         await self.start()
@@ -147,8 +150,8 @@ class Venue:
         return f"ws://127.0.0.1:{self.port}"
 
     def now_ms(self) -> int:
-        """Time of the market."""
-        return self.clock.market_ms(time.time())
+        """Time of the market, which no event that is still to come is before."""
+        return int(min(self.clock.market_ms(time.monotonic()), self._next_ms))
 
     def clocks_ms(self) -> tuple[int, int]:
         """Clocks a request's time stamp may be of: the wall's and the market's.
@@ -162,7 +165,8 @@ class Venue:
     async def _pump(self) -> None:
         turn = time.perf_counter()
         for event in self._market:
-            wait = self.clock.wall_s(event.ts_ms) - time.time()
+            self._next_ms = event.ts_ms
+            wait = self.clock.wall_s(event.ts_ms) - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
                 turn = time.perf_counter()
@@ -170,7 +174,7 @@ class Venue:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
             self.take(event)
-        self.ended.set()
+        self._next_ms = math.inf
 
     async def _tick(self) -> None:
         while True:
