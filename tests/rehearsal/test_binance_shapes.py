@@ -47,11 +47,12 @@ SIGNED = {
     f"{RS}order_response": ("/fapi/v1/order", ETH | {"origClientOrderId": "resting"}),
 }
 STREAMS = {
-    "book_ticker": "ethusdt@bookTicker",
-    "depth_update": "ethusdt@depth@100ms",
-    "trade": "ethusdt@trade",
-    "agg_trade": "ethusdt@aggTrade",
-    "mark_price": "ethusdt@markPrice@1s",
+    "book_ticker_stream": "ethusdt@bookTicker",
+    "depth_update_stream": "ethusdt@depth@100ms",
+    "trade_stream": "ethusdt@trade",
+    "agg_trade_stream": "ethusdt@aggTrade",
+    "mark_price_stream": "ethusdt@markPrice@1s",
+    "kline_stream_open": "ethusdt@kline_1m",
 }
 USER = {
     f"{WS}order_update_new": ("ORDER_TRADE_UPDATE", "NEW"),
@@ -123,7 +124,7 @@ async def replies(client: Desk) -> dict[str, Any]:
         _, got[example], _ = await client.ask("GET", path, KEY, **params)
     for name, stream in STREAMS.items():
         async with client.socket(f"/ws/{stream}") as socket:
-            got[f"rs__futures__market_data_json__{name}_stream"] = await next_data(socket)
+            got[f"rs__futures__market_data_json__{name}"] = await next_data(socket)
     return got
 
 

@@ -17,6 +17,7 @@ from counterpoise.rehearsal.binance_shapes import Texts
 from counterpoise.rehearsal.binance_signing import ApiKey, refuse_stranger
 from counterpoise.rehearsal.binance_streams import Streams
 from counterpoise.rehearsal.boards import Board
+from counterpoise.rehearsal.candles import Candles
 from counterpoise.rehearsal.clock import MarketClock
 from counterpoise.rehearsal.denied import Denied
 from counterpoise.rehearsal.endpoints import Endpoint, Endpoints
@@ -89,6 +90,7 @@ class Venue:
         self.keys = {key.key: key for key in keys}
         self.texts = {name: Texts(rules) for name, rules in exchange.account.rules.items()}
         self.boards = {symbol: Board() for symbol in self.texts}
+        self.candles = {name: Candles(texts) for name, texts in self.texts.items()}
         self.limits = limits or Limits(time.time)
         self.faults = Faults()
         self.streams = Streams()
@@ -200,6 +202,9 @@ class Venue:
             board.trades.append(event)
             streams.publish(f"{name}@trade", binance_events.trade, event, texts)
             streams.publish(f"{name}@aggTrade", binance_events.agg_trade, event, texts)
+            for stream in streams.wanted(f"{name}@kline_"):
+                for message in self.candles[symbol].add(stream.partition("_")[2], event):
+                    streams.publish(stream, dict, message)
         elif isinstance(event, MarkPrice):
             board.mark = event
             for stream in streams.wanted(f"{name}@markPrice"):

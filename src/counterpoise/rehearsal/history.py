@@ -13,10 +13,8 @@ from counterpoise.rehearsal.denied import Denied
 #: Decimals of prices and of volumes, by table.
 _PLACES = {"perp_bars": (2, 3), "spot_bars": (2, 4), "mark_bars": (8, 0), "premium_bars": (8, 0)}
 _TABLES = frozenset((*_PLACES, "funding", "futures_metrics"))
-_INTERVALS = (
-    *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"),
-    *("3d", "1w"),
-)
+#: Lengths of bars the venue has, besides ``1w``.
+INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
 _WEEK_MS = 7 * 86_400_000
 #: Weeks begin on Mondays; 1970 began on a Thursday.
 _MONDAY_MS = 4 * 86_400_000
@@ -31,6 +29,10 @@ class History:
         As the lake stores them.
     venue : str
         Rows of other venues are left alone.
+
+    Attributes
+    ----------
+    tables : dict of DatasetKey to DataFrame
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class History:
         Denied
             -1120 for an interval there is none of.
         """
-        if interval not in _INTERVALS:
+        if interval not in (*INTERVALS, "1w"):
             raise Denied(-1120, "Invalid interval.")
         step = _WEEK_MS if interval == "1w" else interval_ms(interval)
         shift = _MONDAY_MS if interval == "1w" else 0
@@ -151,7 +153,7 @@ class History:
         now_ms: int,
     ) -> list[dict[str, Any]]:
         """Readings of open interest, oldest first; the newest ones without a first moment."""
-        if period not in _INTERVALS[2:12]:
+        if period not in INTERVALS[2:]:
             raise Denied(-1130, "Data sent for parameter 'period' is not valid.")
         tables = [
             table
