@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from counterpoise.errors import FixConfig
 from counterpoise.rehearsal.bar_market import Quoting, from_bars
 from counterpoise.rehearsal.binance_venue import Venue
 from counterpoise.rehearsal.boards import Board
@@ -23,7 +24,7 @@ from counterpoise.rehearsal.recorded import Recording, read_recording
 from counterpoise.units import HOUR_MS
 from counterpoise.venues.contract import contract_at
 from tests.rehearsal.desk import Desk, next_data
-from tests.rehearsal.steady import KEY, SYMBOL
+from tests.rehearsal.steady import KEY, SYMBOL, venue
 
 aiohttp = pytest.importorskip("aiohttp")
 FIRST = 1_704_067_200_000
@@ -100,6 +101,15 @@ def test_a_day_of_bars_pays_funding_and_triggers_a_stop() -> None:
 
 class Ended(Exception):
     """A market that breaks."""
+
+
+def test_a_taken_port_is_told() -> None:
+    async def run() -> None:
+        async with venue() as one:
+            with pytest.raises(FixConfig, match=r"port = .*name another"):
+                await venue().start(one.port)
+
+    asyncio.run(run())
 
 
 def test_a_market_that_breaks_is_not_swallowed() -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from counterpoise.errors import FixConfig
 from counterpoise.rehearsal import binance_account, binance_events, binance_market, binance_trade
 from counterpoise.rehearsal.binance_limits import Limits
 from counterpoise.rehearsal.binance_shapes import Texts
@@ -106,16 +107,36 @@ class Venue:
     # --- life ----------------------------------------------------------------------------------
 
     async def start(self, port: int = 0) -> None:
-        """Serve on 127.0.0.1 and let the market begin; port 0 takes a free one."""
-        from aiohttp import web
+        """Serve on 127.0.0.1 and let the market begin; port 0 takes a free one.
 
+        Raises
+        ------
+        FixConfig
+            aiohttp is not installed, or the port is taken.
+        """
+        try:
+            from aiohttp import web
+        except ImportError:
+            raise FixConfig(
+                "rehearsal",
+                "a local venue",
+                "aiohttp, which is not installed",
+                "pip install 'counterpoise[trading]'",
+            ) from None
         from counterpoise.rehearsal.binance_http import application
 
         app = application(self, ENDPOINTS, admin=self._admin)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as taken:
+            await self._runner.cleanup()
+            said = taken.strerror or "an error without words"
+            raise FixConfig(
+                "port", port, f"a free port, not {said}", "name another, or 0"
+            ) from None
         self.port = int(self._runner.addresses[0][1])
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
 
