@@ -66,7 +66,7 @@ def venue(
     return Venue(
         Exchange([rules_of(contract)], Decimal(10_000), Decimal(5_000)),
         Steady(begin - 1),
-        MarketClock(begin, time.monotonic(), 1.0),
+        MarketClock(begin, time.time(), 1.0),
         contract,
         keys,
         history or History({}),

@@ -42,7 +42,7 @@ def bars(*rows: tuple[float, float, float, float]) -> pl.DataFrame:
 
 
 def on(market: Market, first_ms: int, speed: float) -> Venue:
-    clock = MarketClock(first_ms, time.monotonic(), speed)
+    clock = MarketClock(first_ms, time.time(), speed)
     return Venue(Exchange([RULES], Decimal(10_000)), market, clock, CONTRACT, [KEY], History({}))
 
 
@@ -78,7 +78,9 @@ def test_a_day_of_bars_pays_funding_and_triggers_a_stop() -> None:
                 got = []
                 while not got or got[-1]["e"] != "ALGO_UPDATE" or got[-1]["o"]["X"] != "FINISHED":
                     got.append(await next_data(socket))
+            assert not binance.ended
             await binance.finished()
+            assert binance.ended
             found = {"clientAlgoId": "stop"}
             _, algo, _ = await client.ask("GET", "/fapi/v1/algoOrder", KEY, **found)
             assert (algo["algoStatus"], algo["actualOrderId"] != "") == ("FINISHED", True)

@@ -38,15 +38,15 @@ def test_streams_come_on_their_own_route_only() -> None:
                 asked = {"method": "SUBSCRIBE", "params": list(names.values()), "id": 7}
                 await socket.send_json(asked)
                 assert await next_data(socket) == {"result": None, "id": 7}
-                got = await heard(socket, 0.5)
+                got = await heard(socket, 0.3)
                 assert {message["data"]["e"] for message in got} == {event}
                 assert {message["stream"] for message in got} == {names[event]}
                 await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 8})
-                got = await heard(socket, 0.3)
+                got = await heard(socket, 0.15)
                 assert {"result": sorted(names.values()), "id": 8} in got
                 gone = {"method": "UNSUBSCRIBE", "params": [names[event]], "id": 9}
                 await socket.send_json(gone)
-                got = await heard(socket, 0.3)
+                got = await heard(socket, 0.15)
                 assert got[-1] == {"result": None, "id": 9}
                 await socket.send_json({"method": "DANCE", "id": 10})
                 await socket.send_str("[")

@@ -19,7 +19,7 @@ from counterpoise.rehearsal.binance_signing import ApiKey, refuse_stranger
 from counterpoise.rehearsal.binance_streams import Streams
 from counterpoise.rehearsal.boards import Board
 from counterpoise.rehearsal.candles import Candles
-from counterpoise.rehearsal.clock import MarketClock
+from counterpoise.rehearsal.clock import MarketClock, StagedClock
 from counterpoise.rehearsal.denied import Denied
 from counterpoise.rehearsal.endpoints import Endpoint, Endpoints
 from counterpoise.rehearsal.exchange import Exchange
@@ -51,8 +51,8 @@ class Venue:
         With the rules of every symbol.
     market : Market
         What is replayed into it.
-    clock : MarketClock
-        Its wall is ``time.monotonic()``.
+    clock : MarketClock or StagedClock
+        Its wall is ``time.time()``.
     contract : Contract
         For the funding rule that is told.
     keys : sequence of ApiKey
@@ -76,7 +76,7 @@ class Venue:
         self,
         exchange: Exchange,
         market: Market,
-        clock: MarketClock,
+        clock: MarketClock | StagedClock,
         contract: Contract,
         keys: Sequence[ApiKey],
         history: History,
@@ -140,6 +140,14 @@ class Venue:
         self.port = int(self._runner.addresses[0][1])
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
 
+    @property
+    def ended(self) -> bool:
+        """Whether the market has no more events; raises what broke it."""
+        pump = self._tasks[0]
+        if pump.done():
+            pump.result()
+        return pump.done()
+
     async def finished(self) -> None:
         """Wait until the market has no more events; raises what broke it."""
         await asyncio.shield(self._tasks[0])
@@ -174,7 +182,7 @@ class Venue:
 
     def now_ms(self) -> int:
         """Time of the market, which no event that is still to come is before."""
-        return int(min(self.clock.market_ms(time.monotonic()), self._next_ms))
+        return int(min(self.clock.market_ms(time.time()), self._next_ms))
 
     def clocks_ms(self) -> tuple[int, int]:
         """Clocks a request's time stamp may be of: the wall's and the market's.
@@ -189,11 +197,11 @@ class Venue:
         turn = time.perf_counter()
         for event in self._market:
             self._next_ms = event.ts_ms
-            wait = self.clock.wall_s(event.ts_ms) - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-                turn = time.perf_counter()
-            elif time.perf_counter() - turn > SLICE_S:
+            waited = False
+            while (wait := self.clock.wall_s(event.ts_ms) - time.time()) > 0:
+                await asyncio.sleep(min(wait, TICK_S))
+                waited, turn = True, time.perf_counter()
+            if not waited and time.perf_counter() - turn > SLICE_S:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
             self.take(event)
