@@ -57,6 +57,7 @@ STREAMS = {
 USER = {
     f"{WS}order_update_new": ("ORDER_TRADE_UPDATE", "NEW"),
     f"{WS}order_update_trade": ("ORDER_TRADE_UPDATE", "TRADE"),
+    f"{WS}trade_lite": ("TRADE_LITE", ""),
     f"{WS}account_update": ("ACCOUNT_UPDATE", ""),
     f"{WS}algo_update_new": ("ALGO_UPDATE", "NEW"),
     f"{WS}algo_update_canceled": ("ALGO_UPDATE", "CANCELED"),

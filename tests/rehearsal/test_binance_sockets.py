@@ -103,7 +103,7 @@ def test_user_data_attaches_in_four_styles() -> None:
             market = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.5"}
             await client.ask("POST", "/fapi/v1/order", KEY, **market)
             for socket, wrapped in ((first, 0), (second, 1), (third, 0), (fourth, 1)):
-                got = [await next_data(socket) for _ in range(3)]
+                got = [await next_data(socket) for _ in range(4)]
                 events = [one["data"] if wrapped else one for one in got]
                 orders = [one["o"] for one in events if one["e"] == "ORDER_TRADE_UPDATE"]
                 assert [(one["x"], one["X"]) for one in orders] == [
@@ -117,6 +117,26 @@ def test_user_data_attaches_in_four_styles() -> None:
             assert (await next_data(first))["e"] == "listenKeyExpired"
             await client.ask("POST", "/fapi/v1/order", KEY, **market)
             assert await heard(first, 0.2) == []
+
+    with_desk(body)
+
+
+def test_who_does_not_read_is_cut_off() -> None:
+    async def body(client: Desk) -> None:
+        streams = client.binance.streams
+        async with client.socket("/market/ws/ethusdt@spam") as deaf:
+            while not streams.listeners:
+                await asyncio.sleep(0.01)
+            transport = deaf._conn.transport
+            transport.pause_reading()
+            message = {"e": "x" * 2000}
+            for _ in range(200):
+                for _ in range(100):
+                    streams.publish("ethusdt@spam", dict, message)
+                await asyncio.sleep(0)
+            while streams.listeners:
+                await asyncio.sleep(0.01)
+            transport.abort()
 
     with_desk(body)
 

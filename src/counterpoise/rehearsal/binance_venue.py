@@ -28,6 +28,7 @@ from counterpoise.rehearsal.feed import BookTicker, Depth, Market, MarketEvent, 
 from counterpoise.rehearsal.history import History
 from counterpoise.rehearsal.listen_keys import ListenKeys
 from counterpoise.rehearsal.params import Params
+from counterpoise.rehearsal.reports import OrderUpdate
 from counterpoise.venues.contract import Contract
 
 if TYPE_CHECKING:
@@ -257,6 +258,8 @@ class Venue:
         """Tell the owner of the account what happened to it."""
         key = self.listen_keys.key
         for event in self.exchange.drain():
+            if isinstance(event, OrderUpdate) and event.execution == "TRADE":
+                self.streams.publish(key, binance_events.trade_lite, event, self.texts)
             self.streams.publish(key, binance_events.user_event, event, self.texts)
 
     # --- requests ------------------------------------------------------------------------------

@@ -33,12 +33,17 @@ class History:
     Attributes
     ----------
     tables : dict of DatasetKey to DataFrame
+        Of the venue, with ``ts_ms``: ``ts`` as ms since 1970.
     """
 
     def __init__(
         self, tables: Mapping[DatasetKey, pl.DataFrame], *, venue: str = "binance"
     ) -> None:
-        self.tables = {key: table for key, table in tables.items() if key.venue == venue}
+        self.tables = {
+            key: table.with_columns(ts_ms=pl.col("ts").dt.epoch("ms"))
+            for key, table in tables.items()
+            if key.venue == venue
+        }
 
     @classmethod
     def of_lake(cls, lake: Lake, *, venue: str = "binance") -> "History":
@@ -49,7 +54,7 @@ class History:
     def first_ms(self, symbol: str) -> int | None:
         """Open of the oldest bar of a symbol's perpetual; None without one."""
         firsts = [
-            int(table["ts"].dt.epoch("ms")[0])
+            int(table["ts_ms"][0])
             for key, table in self.tables.items()
             if key.symbol == symbol and key.table == "perp_bars" and table.height
         ]
@@ -101,7 +106,7 @@ class History:
         if not fitting:
             return pl.DataFrame(schema={"ts_ms": pl.Int64})
         finest = max(fitting)
-        known = fitting[finest].with_columns(ts_ms=_STAMPS)
+        known = fitting[finest]
         if finest == step:
             return known.filter(pl.col("ts_ms") + step <= now_ms)
         whole = (now_ms - shift) // step * step + shift
@@ -133,7 +138,7 @@ class History:
         ]
         if not tables:
             return []
-        rows = _span(tables[0].with_columns(ts_ms=_STAMPS), span_ms, limit, now_ms)
+        rows = _span(tables[0], span_ms, limit, now_ms)
         return [
             {
                 "symbol": symbol,
@@ -162,7 +167,7 @@ class History:
         ]
         if not tables:
             return []
-        readings = tables[0].with_columns(ts_ms=_STAMPS)
+        readings = tables[0]
         readings = readings.filter(pl.col("ts_ms") % interval_ms(period) == 0)
         rows = _span(readings, span_ms, limit, now_ms)
         return [
@@ -177,7 +182,6 @@ class History:
         ]
 
 
-_STAMPS = pl.col("ts").dt.epoch("ms")
 _FLOWS = ("volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 
 
