@@ -424,6 +424,8 @@ class Controller:
         )
         out.records.append(plan)
         self.twap = Twap(plan, self.filters, self.settings.twap, self.prefix)
+        if urgent:
+            self.twap.hurry(out)
         self.twap.handle(quote, out)
 
     def _refuse_unconfirmed(self, out: Outbox) -> None:

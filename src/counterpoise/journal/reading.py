@@ -6,6 +6,7 @@ It reads while a run writes, and cannot change anything.
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Select, func, inspect, select, union_all
 from sqlalchemy.exc import DBAPIError
 
 from counterpoise.errors import FixConfig, RejectData
+from counterpoise.execution.child_orders import ENDED
 from counterpoise.execution.records import (
     AccountSeen,
     AlertRaised,
@@ -28,9 +30,6 @@ from counterpoise.execution.records import (
 from counterpoise.journal.place import KEY, place_of, refusal
 from counterpoise.journal.store import refuse_schema
 from counterpoise.journal.tables import LAYOUTS
-
-#: What an order does not leave again; ``unknown`` is no such state.
-FINAL = ("filled", "canceled", "rejected", "expired", "missing")
 
 Kind = TypeVar("Kind")
 
@@ -178,10 +177,10 @@ class Reader:
         )
 
     def unsettled_orders(self) -> list[OrderSent]:
-        """Orders that may have left and have no state in ``FINAL``: each is to be queried."""
+        """Orders that may have left and have no state it ends in: each is to be queried."""
         wanted, c = self._select(OrderSent)
         states = LAYOUTS[OrderState].table.c
-        settled = select(states.client_id).where(states.status.in_(FINAL))
+        settled = select(states.client_id).where(states.status.in_(ENDED))
         return self._ask(OrderSent, wanted.where(c.client_id.not_in(settled)).order_by(c.seq))
 
     def counted_short(self) -> float | None:
@@ -193,4 +192,6 @@ class Reader:
         with self._connect() as connection:
             last = connection.execute(select(counted).order_by(counted.c.seq.desc()).limit(1))
             row = last.first()
-        return None if row is None else float(row.short_eth)
+        if row is None:
+            return None
+        return nan if row.short_eth is None else float(row.short_eth)
