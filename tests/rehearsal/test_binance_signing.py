@@ -7,37 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from counterpoise.rehearsal.binance_signing import ApiKey
 from tests.rehearsal.desk import GTC, Desk, with_desk
 from tests.rehearsal.driven import drive, foreign_python
+from tests.rehearsal.key_pairs import PAIRS
 from tests.rehearsal.pointed import pointed
 from tests.rehearsal.steady import KEY, ready, venue
-
-
-def pairs() -> dict[str, tuple[str, str]]:
-    """Private and public key as PEM, by kind."""
-    made = {
-        "ed25519": ed25519.Ed25519PrivateKey.generate(),
-        "rsa": rsa.generate_private_key(65537, 2048),
-    }
-    return {
-        kind: (
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-        )
-        for kind, key in made.items()
-    }
-
-
-PAIRS = pairs()
 
 
 @pytest.mark.parametrize("kind", ["hmac", "ed25519", "rsa"])

@@ -38,15 +38,15 @@ def test_streams_come_on_their_own_route_only() -> None:
                 asked = {"method": "SUBSCRIBE", "params": list(names.values()), "id": 7}
                 await socket.send_json(asked)
                 assert await next_data(socket) == {"result": None, "id": 7}
-                got = await heard(socket, 0.5)
+                got = await heard(socket, 0.3)
                 assert {message["data"]["e"] for message in got} == {event}
                 assert {message["stream"] for message in got} == {names[event]}
                 await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 8})
-                got = await heard(socket, 0.3)
+                got = await heard(socket, 0.15)
                 assert {"result": sorted(names.values()), "id": 8} in got
                 gone = {"method": "UNSUBSCRIBE", "params": [names[event]], "id": 9}
                 await socket.send_json(gone)
-                got = await heard(socket, 0.3)
+                got = await heard(socket, 0.15)
                 assert got[-1] == {"result": None, "id": 9}
                 await socket.send_json({"method": "DANCE", "id": 10})
                 await socket.send_str("[")
@@ -103,7 +103,7 @@ def test_user_data_attaches_in_four_styles() -> None:
             market = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.5"}
             await client.ask("POST", "/fapi/v1/order", KEY, **market)
             for socket, wrapped in ((first, 0), (second, 1), (third, 0), (fourth, 1)):
-                got = [await next_data(socket) for _ in range(3)]
+                got = [await next_data(socket) for _ in range(4)]
                 events = [one["data"] if wrapped else one for one in got]
                 orders = [one["o"] for one in events if one["e"] == "ORDER_TRADE_UPDATE"]
                 assert [(one["x"], one["X"]) for one in orders] == [
@@ -117,6 +117,26 @@ def test_user_data_attaches_in_four_styles() -> None:
             assert (await next_data(first))["e"] == "listenKeyExpired"
             await client.ask("POST", "/fapi/v1/order", KEY, **market)
             assert await heard(first, 0.2) == []
+
+    with_desk(body)
+
+
+def test_who_does_not_read_is_cut_off() -> None:
+    async def body(client: Desk) -> None:
+        streams = client.binance.streams
+        async with client.socket("/market/ws/ethusdt@spam") as deaf:
+            while not streams.listeners:
+                await asyncio.sleep(0.01)
+            transport = deaf._conn.transport
+            transport.pause_reading()
+            message = {"e": "x" * 2000}
+            for _ in range(200):
+                for _ in range(100):
+                    streams.publish("ethusdt@spam", dict, message)
+                await asyncio.sleep(0)
+            while streams.listeners:
+                await asyncio.sleep(0.01)
+            transport.abort()
 
     with_desk(body)
 
