@@ -27,13 +27,13 @@ class TwapSettings(Section):
         60.0, description="seconds before the end of the hourly bar by which a schedule is over"
     )
     slice_s: Annotated[float, Field(ge=1, le=600)] = Field(
-        15.0, description="seconds of a slice, before jitter"
+        5.0, description="seconds of a slice, before jitter"
     )
     jitter: Annotated[float, Field(ge=0, le=0.9)] = Field(
         0.3, description="random part of the length and size of a slice"
     )
     patience: Annotated[int, Field(ge=0, le=100)] = Field(
-        0, description="slices that an unfilled remainder may keep resting before it crosses"
+        6, description="slices that an unfilled remainder may keep resting before it crosses"
     )
     participation: Annotated[float, Field(gt=0, le=1)] = Field(
         0.2, description="most of the traded volume that a schedule may be"
@@ -130,8 +130,12 @@ class AlertSettings(Section):
 class JournalSettings(Section):
     """Where decisions, orders and fills are remembered."""
 
+    # In no report of settings, should somebody write a password into it all the same.
     url: str | None = Field(
-        None, description="SQLAlchemy URL without a password; default: SQLite in the state folder"
+        None,
+        exclude=True,
+        repr=False,
+        description="SQLAlchemy URL without a password; default: SQLite in the state folder",
     )
 
 

@@ -16,7 +16,7 @@ from counterpoise.execution.twap import Twap
 from counterpoise.run_settings import TwapSettings
 from tests.execution.random_venue import GRID, RandomVenue
 
-SETTINGS = TwapSettings(slice_s=5, repegs=3, repeg_bps=0.0, protection_bps=3.0)
+SETTINGS = TwapSettings(slice_s=5, patience=1, repegs=3, repeg_bps=0.0, protection_bps=3.0)
 START = 1_700_000_000 * SECOND_NS
 
 
@@ -24,7 +24,7 @@ def remembered(twap: Twap) -> dict[str, object]:
     """What must survive a crash; an order that has not ended is of unknown fate after one."""
     return {
         "plan": twap.plan,
-        "size": twap._size,
+        "size": twap._schedule.size,
         "filled": twap._orders.filled,
         "remaining": twap.remaining_eth,
         "fills": twap._fills,

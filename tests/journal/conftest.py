@@ -49,6 +49,13 @@ class Database:
         self.ask(*(sql for _, sql in kept))
 
 
+def empty_schema(server: Server) -> Database:
+    """An empty place for a journal on a server."""
+    schema = f"journal_{next(_SCHEMAS)}"
+    server.ask(f"CREATE SCHEMA {schema}")
+    return Database(f"{server.socket_url}&options=-csearch_path%3D{schema}", server, schema)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A server for all tests; skips where PostgreSQL is not installed."""
@@ -60,6 +67,12 @@ def postgres() -> Iterator[Server]:
     server.remove()
 
 
+@pytest.fixture
+def on_server(postgres: Server) -> Database:
+    """An empty place for a journal on PostgreSQL."""
+    return empty_schema(postgres)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
     """Make an empty place for a journal, of either kind."""
@@ -67,14 +80,7 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[],
     if request.param == "sqlite":
         return lambda: Database(str(tmp_path / f"journal-{next(numbers)}.sqlite"))
     server: Server = request.getfixturevalue("postgres")
-
-    def make() -> Database:
-        schema = f"journal_{next(_SCHEMAS)}"
-        server.ask(f"CREATE SCHEMA {schema}")
-        url = f"{server.socket_url}&options=-csearch_path%3D{schema}"
-        return Database(url, server, schema)
-
-    return make
+    return lambda: empty_schema(server)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,20 @@ def _nobody() -> dict[str, Any]:
     return {"user": one.pw_uid, "group": one.pw_gid, "extra_groups": []}
 
 
+def _memory() -> Path | None:
+    """Folder in memory with room for a database, so that a busy disk does not matter, if any."""
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 2**30
+    return shm if roomy else None
+
+
 class Server:
     """A server with one superuser, ``desk``, whom the socket trusts and TCP asks for a password."""
 
     def __init__(self, bin_: Path) -> None:
         self._bin = bin_
         # The temporary folders of pytest are closed to other users.
-        self.folder = Path(tempfile.mkdtemp(prefix="counterpoise-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="counterpoise-pg-", dir=_memory()))
         self._as = _nobody()
         if self._as:
             os.chown(self.folder, self._as["user"], self._as["group"])
@@ -89,13 +98,19 @@ class Server:
                     raise
                 time.sleep(0.02)
 
-    def ask(self, statement: str, schema: str = "public") -> list[tuple[Any, ...]]:
-        """Run a statement as the superuser, without any code of the product."""
+    @contextmanager
+    def session(self, schema: str = "public") -> Iterator[psycopg.Connection[Any]]:
+        """Session of the superuser, without any code of the product."""
         with psycopg.connect(
             host=str(self.folder), port=self.port, user="desk", dbname="postgres", autocommit=True
         ) as one:
-            one.execute(f"SET search_path = {schema}")
-            cursor = one.execute(statement)
+            one.execute(f"SET search_path = {schema}".encode())
+            yield one
+
+    def ask(self, statement: str, schema: str = "public") -> list[tuple[Any, ...]]:
+        """Run a statement; its rows."""
+        with self.session(schema) as one:
+            cursor = one.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def stop(self, number: int = signal.SIGINT) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -100,6 +100,28 @@ def test_a_trigger_that_was_taken_away_is_found(written: Database) -> None:
         written.ask("ALTER TABLE fills DISABLE TRIGGER fills_delete")
     (found,) = look(written).findings
     assert (found.table, found.text) == ("fills", "its trigger that refuses changes is missing")
+
+
+def test_a_head_noted_elsewhere_tells_a_journal_written_anew(
+    new_database: Callable[[], Database],
+) -> None:
+    """The same run, its second decision left out: a whole journal, but not the one it was."""
+    true, false = new_database(), new_database()
+    with Journal.open(true.where, run=RUN) as journal:
+        journal.commit(moment_of(1))
+        early = journal.head
+        journal.commit(moment_of(2))
+        late = journal.head
+    with Journal.open(false.where, run=RUN) as journal:
+        journal.commit(moment_of(1))
+    for database, noted, texts in (
+        (true, early, []),
+        (true, late, []),
+        (false, early, []),
+        (false, late, [f"no row has the noted hash {late[:16]}…: rows were replaced or removed"]),
+    ):
+        with Reader(database.where) as reader, reader.snapshot() as connection:
+            assert [one.text for one in verify(connection, noted).findings] == texts
 
 
 def hash_by_hand(previous: str, table: str, row: Sequence[Any]) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,9 +17,9 @@ from counterpoise.journal.chain import verify
 from counterpoise.journal.reading import Reader
 from counterpoise.journal.store import Journal
 from counterpoise.journal.tables import LAYOUTS, Run
+from tests.journal.any_record import ANY_RECORD
 from tests.journal.conftest import Database
 from tests.journal.samples import (
-    ANY_RECORD,
     NEXT_RUN,
     RUN,
     decision,
@@ -58,7 +59,7 @@ def accepted(batches: list[list[Record]]) -> list[list[Record]]:
     return made
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(ANY_RECORD, min_size=1, max_size=8), min_size=1, max_size=3).map(
         accepted
@@ -198,3 +199,22 @@ def test_the_head_only_moves_forward(database: Database) -> None:
     ):
         with pytest.raises(Exception, match="append-only"):
             database.ask(change)
+
+
+def test_journals_side_by_side_are_written_at_once(new_database: Callable[[], Database]) -> None:
+    one, other = new_database(), new_database()
+    with Journal.open(one.where, run=RUN) as first, Journal.open(other.where, run=RUN) as second:
+        first.commit(moment_of(1))
+        second.commit(moment_of(1))
+        assert first.head == second.head
+
+
+def test_a_path_may_have_any_letter_and_no_folder_yet(tmp_path: Path) -> None:
+    path = tmp_path / "σ ?&#%41" / "jour nal.sqlite"
+    with Journal.open(path, run=RUN) as journal, Reader(path) as reader:
+        journal.commit(moment_of(1))
+        assert same(reader.last_decision(), decision(1))
+    assert sorted(one.name for one in path.parent.iterdir()) == [
+        "jour nal.sqlite",
+        "jour nal.sqlite.lock",
+    ]

@@ -7,7 +7,7 @@ import pytest
 from counterpoise.rehearsal.exchange import Exchange
 from counterpoise.rehearsal.feed import Depth, MarkPrice
 from counterpoise.rehearsal.filters import SymbolRules, rules_of
-from counterpoise.rehearsal.orders import OrderRequest
+from counterpoise.rehearsal.orders import AlgoRequest, OrderRequest
 from counterpoise.venues import venues
 
 SYMBOL = "ETHUSDT"
@@ -38,6 +38,20 @@ def order(side="SELL", quantity="1", price=None, **more) -> OrderRequest:
         price=None if price is None else D(price),
         **more,
     )
+
+
+def stop(trigger: str, **more) -> AlgoRequest:
+    """A reduce-only stop of one ETH above a short, on the mark."""
+    wanted = {
+        "symbol": SYMBOL,
+        "side": "BUY",
+        "type": "STOP_MARKET",
+        "quantity": D(1),
+        "trigger": D(trigger),
+        "reduce_only": True,
+        "working_type": "MARK_PRICE",
+    }
+    return AlgoRequest(**(wanted | more))
 
 
 @pytest.fixture(scope="session")

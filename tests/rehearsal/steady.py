@@ -3,6 +3,7 @@
 The clock runs at the wall's speed and the market begins now, as clients of a live venue expect.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -77,3 +78,9 @@ def month() -> History:
     tables = generate(3, datetime(2024, 1, 1, tzinfo=UTC), 31, with_gaps=False)
     wanted = ("spot_bars", "perp_bars", "mark_bars", "funding")
     return History({key: table for key, table in tables.items() if key.table in wanted})
+
+
+async def ready(venue: Venue) -> None:
+    """Wait for the first trade of a venue that was started."""
+    while not venue.boards[SYMBOL].trades:
+        await asyncio.sleep(0.01)

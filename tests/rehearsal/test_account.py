@@ -183,6 +183,9 @@ def test_somebody_elses_change_of_the_position_is_told_to_nobody(exchange) -> No
     exchange.drain()
     exchange.account.adjust(SYMBOL, D("0.5"))
     assert (exchange.drain(), exchange.account.positions()[0].amount) == ([], D("-1.5"))
+    exchange.account.adjust(SYMBOL, D("2.5"))
+    turned = exchange.account.positions()[0]
+    assert (turned.amount, turned.entry, exchange.drain()) == (1, 3000, [])
 
 
 amounts = st.integers(1, 4_000).map(lambda steps: D(steps) / 1000)

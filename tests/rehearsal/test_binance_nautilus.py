@@ -8,7 +8,7 @@ import pytest
 
 from counterpoise.rehearsal.orders import AlgoRequest, OrderRequest
 from tests.rehearsal.driven import drive
-from tests.rehearsal.steady import SYMBOL, venue
+from tests.rehearsal.steady import SYMBOL, ready, venue
 
 pytest.importorskip("nautilus_trader")
 
@@ -16,8 +16,7 @@ pytest.importorskip("nautilus_trader")
 def test_a_node_connects_reconciles_trades_and_cancels() -> None:
     async def run() -> None:
         async with venue() as binance:
-            while not binance.boards[SYMBOL].trades:
-                await asyncio.sleep(0.01)
+            await ready(binance)
             now = round(time.time() * 1000)
             resting = OrderRequest(
                 symbol=SYMBOL,

@@ -260,8 +260,10 @@ def test_silence_is_kept_after_too_many_requests(venue):
         with pytest.raises(RetryLater, match="asked for silence"):
             await account.terms.set_leverage(2)
 
-    asking(venue, ask_twice)
-    assert venue.calls == ["GET /fapi/v3/account"]
+        return await account.terms.rights()
+
+    assert asking(venue, ask_twice).futures  # the wallet has a budget of its own
+    assert venue.calls == ["GET /fapi/v3/account", "GET /sapi/v1/account/apiRestrictions"]
 
 
 def test_queries_leave_the_rest_of_the_minute_to_orders(venue):

@@ -343,6 +343,12 @@ def test_an_address_is_refused_where_the_venue_is_known(at_home, capfd):
     assert "leave it out" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1", "http://", "http://a b"])
+def test_an_address_that_is_none_is_refused(at_home, capfd, url):
+    assert run_command(["doctor", "--url", url]) == 3
+    assert "an address such as" in capfd.readouterr().err
+
+
 def test_the_last_run_of_the_journal_is_a_fact(at_home):
     settings = Settings.model_validate({"run": {"state": at_home}})
     assert gather_home(settings).journal is None

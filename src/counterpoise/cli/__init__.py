@@ -29,6 +29,7 @@ from counterpoise.cli import (
     signals_crossval,
     signals_live,
     signals_report,
+    status,
     stress,
     study,
     tune,
@@ -58,6 +59,7 @@ ROOMS = (
     journal,
     update,
     doctor,
+    status,
     kill_switch,
 )
 

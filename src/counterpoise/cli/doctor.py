@@ -66,7 +66,7 @@ def _facts(settings: "Settings", url: str | None) -> "Facts":
     if mode == "paper" and url is None:
         return Facts(home, None)
     if url is not None:
-        base = url.rstrip("/")
+        base = _address(url)
         endpoints = Endpoints(base, base, base.replace("http", "ws", 1))
     else:
         endpoints = ENDPOINTS["live" if mode == "live" else "testnet"]
@@ -76,6 +76,20 @@ def _facts(settings: "Settings", url: str | None) -> "Facts":
     except CounterpoiseError as missing:
         keys = Unknown(str(missing))
     return Facts(home, asyncio.run(gather_account(settings, endpoints, keys)))
+
+
+def _address(url: str) -> str:
+    """Base of a venue's REST calls, as it was given."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from counterpoise.endpoints import Url
+
+    try:
+        return TypeAdapter(Url).validate_python(url)
+    except ValidationError:
+        raise FixConfig(
+            "--url", url, "an address such as http://127.0.0.1:8080", "mend it"
+        ) from None
 
 
 def _tried_alert(settings: "Settings") -> "Finding":

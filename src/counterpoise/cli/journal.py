@@ -30,6 +30,7 @@ Where = Annotated[
     ),
 ]
 _NS = 1_000_000
+_MOST_FINDINGS = 20
 #: What a table for people leaves out: what only a restart or a program reads.
 _FOR_PROGRAMS = ("state", "memory", "chain", "inputs", "plan")
 
@@ -48,18 +49,28 @@ def _open(where: str | None, config: Path | None) -> "Reader":
 
 
 @commands.command()
-def verify(where: Where = None, config: Config = None, json: Json = False) -> None:
+def verify(
+    noted: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="A head noted earlier, which must still be a row."),
+    ] = None,
+    where: Where = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
     """Recompute the hash of every row, and look for what is missing (docs/journal.md)."""
     from counterpoise.journal.chain import verify as check
 
     with _open(where, config) as reader, reader.snapshot() as connection:
-        found = check(connection)
+        found = check(connection, noted)
     if json:
         print_json({"journal": reader.name} | asdict(found))
     else:
-        for one in found.findings:
+        for one in found.findings[:_MOST_FINDINGS]:
             place = f"table {one.table}" + (f", row {one.seq}" if one.seq else "")
             typer.echo(f"  {place}: {one.text}.")
+        if len(found.findings) > _MOST_FINDINGS:
+            typer.echo(f"  and {len(found.findings) - _MOST_FINDINGS:,} more; --json has them all.")
         state = "NOT as it was written" if found.findings else "as it was written"
         typer.echo(f"{reader.name}: {found.rows:,} rows, {state}.")
         typer.echo(f"Head: {found.head}")

@@ -75,7 +75,7 @@ class Account:
             case "done":
                 self.coming_usd -= move.usd
                 self.cash_usd += move.usd
-            case "refused":
+            case "refused" | "abandoned":
                 self.paid_in_usd -= move.usd
                 self.coming_usd -= move.usd
 

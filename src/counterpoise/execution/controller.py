@@ -16,7 +16,7 @@ from counterpoise.decision.moment import (
     STATE_WEIGHTS,
     Reason,
 )
-from counterpoise.execution.commands import Alarm, Place, QueryAccount
+from counterpoise.execution.commands import Alarm, Cancel, Place, QueryAccount
 from counterpoise.execution.events import (
     Event,
     Exposure,
@@ -54,6 +54,10 @@ from counterpoise.venues.contract import Contract
 Cause = Literal["bar", "quote", "mark", "position", "exposure", "order", "start"]
 #: Seconds after a schedule that could not be finished until another is tried.
 RETRY_S = 30
+#: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
+UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
+#: A short up to this many times what the equity seen carries counts as funded: prices moved since.
+FUNDED = 1.02
 #: Collateral that came or went without us is noticed from here on, USD.
 NOTICED_USD = 1.0
 #: Parts of a size step below which a size is rounding.
@@ -122,6 +126,7 @@ class Controller:
         self._retry_ns = 0
         self._halted_flags = -1
         self._moved_usd = 0.0
+        self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
 
     @property
     def short_eth(self) -> float:
@@ -178,6 +183,8 @@ class Controller:
                 account.settle(Funding(funding.ts_ns, funding.usd, funding.rate))
             for move in known.moves:
                 account.follow(move)
+                if move.status == "asked":
+                    account.charged_usd += self.settings.capital.transfer_usd
             self.decision_id, self.because = decision.decision_id, decision.because
         self.schedule_id = known.schedule_id
         self.reconciler.start(known.orders, snapshot, out)
@@ -209,6 +216,15 @@ class Controller:
         self._remember(out)
         return out
 
+    def end(self) -> Outbox:
+        """Leave in order: what rests of a schedule is cancelled, stops stay, the countdown ends."""
+        out = Outbox()
+        for client_id, order in self.reconciler.orders.items():
+            if order.in_the_air and not order.stop:
+                out.commands.append(Cancel(client_id))
+        self.protection.end(out)
+        return out
+
     def _take_in(self, event: Event, out: Outbox) -> None:
         """Prices, account and the operator."""
         judge = self.judge
@@ -220,6 +236,8 @@ class Controller:
                 judge.see_mark(event)
             case Signals():
                 judge.signals = event
+                if event.sigma_day > 0.0 and event.volume_day_eth > 0.0:
+                    self._sigma_day, self._volume_day_eth = event.sigma_day, event.volume_day_eth
             case Exposure():
                 judge.exposure_eth = event.exposure_eth
             case Funding():
@@ -244,8 +262,6 @@ class Controller:
         for record in out.records:
             if isinstance(record, FillBooked):
                 account.book(record)
-            elif isinstance(record, Moved):
-                account.follow(record)
         if not isinstance(event, Snapshot):
             return
         if self.reconciler.counted_eth != account.short_eth:
@@ -383,6 +399,9 @@ class Controller:
                 self._retry_ns = self.now_ns + RETRY_S * NS_PER_S
         if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
             return
+        raises = self.goal_eth > self.short_eth
+        if raises and self.goal_eth > FUNDED * self.margining.largest_short_eth:
+            return  # the collateral that was asked for is not seen at the venue yet
         quote, row, verdict = self.quote, self.judge.signals, self.verdict
         assert quote is not None, "blocked() asks for a quote"
         away = self.goal_eth - self.short_eth
@@ -397,8 +416,8 @@ class Controller:
             quote,
             self.now_ns,
             urgency=1.0 if urgent else urgency,
-            sigma_day=math.nan if row is None else row.sigma_day,
-            volume_day_eth=math.nan if row is None else row.volume_day_eth,
+            sigma_day=self._sigma_day,
+            volume_day_eth=self._volume_day_eth,
             filters=self.filters,
             settings=self.settings.twap,
             seed=self.schedule_id,
@@ -430,10 +449,14 @@ class Controller:
                 self.twap.handle(told, out)
 
     def _remember(self, out: Outbox) -> None:
-        """Every order is known to reconciliation, every alarm to the journal, before it leaves."""
+        """Orders are known to reconciliation, alarms to the journal, transfers are counted."""
         for record in out.records:
             if isinstance(record, OrderSent):
                 self.reconciler.sent(record)
+            elif isinstance(record, Moved):
+                self.judge.account.follow(record)
+                if record.status == "asked":
+                    self.judge.account.charged_usd += self.settings.capital.transfer_usd
         out.records += [
             AlertRaised(self.now_ns, told.severity, told.key, told.text, told.next_step)
             for told in out.commands

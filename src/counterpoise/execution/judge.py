@@ -122,6 +122,8 @@ class Judge:
         )
         self.keep_alive = limits.keep_alive
         self.desk = Desk(1, limits, guard_rules(settings))
+        # Compiled here, so that the first decision is as quick as the others.
+        Desk(1, limits, guard_rules(settings)).decide()
         self.account = Account()
         self.signals: Signals | None = None
         self.exposure_eth = exposure_eth
@@ -129,11 +131,11 @@ class Judge:
         self._budget_usd = math.inf if budget is None else budget
         # What a person has to post is waited for from the first decision on.
         self._by_hand = settings.protection.transfers == "by_hand"
-        self._waits = settings.capital.transfer_h > 0
+        self._transfer_ns = settings.capital.transfer_h * NS_PER_HOUR
         self._capital_cost = settings.capital.cost_per_year
         self._sections = settings.model_dump(include={"hedge", "safety", "capital", "risk"})
         self._exposed_before = math.nan
-        self._decided = False
+        self._first_ns: float = math.inf
         self._spot = self._price = self._mark = math.nan
         self._priced_ns = self._marked_ns = 0
         book = self.desk.book
@@ -203,7 +205,7 @@ class Judge:
             before = equity - arrived * spot
             flow = equity / before if before > 0.0 else 0.0
         oldest_ns = min(self._priced_ns, self._marked_ns)
-        moment[_NOW] = row.tick if bar else now_ns / NS_PER_HOUR
+        moment[_NOW] = now_ns / NS_PER_HOUR
         moment[_MARK_AGE] = (now_ns - oldest_ns) / NS_PER_S
         moment[_EXPOSURE], moment[_SPOT], moment[_MARK] = self.exposure_eth, spot, mark
         moment[_EQUITY], moment[_FLOW], moment[_PNL] = equity, flow, pnl
@@ -212,14 +214,15 @@ class Judge:
         moment[_QUIET] = row.quiet
         moment[_LEVERAGE], moment[_LEVERAGE_MAX] = row.leverage, row.leverage_max
         moment[_AVAILABLE] = self._budget_usd - account.paid_in_usd
-        moment[_WAITS] = self._by_hand or (self._waits and self._decided)
+        moment[_WAITS] = self._by_hand or self._waits(now_ns)
         desk.intent[:4] = (row.lo, row.hi, row.to_lo, row.to_hi) if band is None else band
         if not bar and math.isnan(row.lo):
             # Age counts bars, not events.
             desk.state[STATE_AGE] -= 1.0
         reasons = desk.decide()
         if not reasons & _HALTED:
-            self._exposed_before, self._decided = self.exposure_eth, True
+            self._exposed_before = self.exposure_eth
+            self._first_ns = min(self._first_ns, now_ns)
         return Verdict(
             float(book[TARGET, 0]),
             float(book[COLLATERAL, 0]),
@@ -227,6 +230,10 @@ class Judge:
             float(desk.intent[5]),
             reasons,
         )
+
+    def _waits(self, now_ns: int) -> bool:
+        """Whether collateral takes time; what the first decision sends is taken as there."""
+        return 0 < self._transfer_ns <= now_ns - self._first_ns
 
     def remembered(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """State and memory as they are now."""
@@ -258,6 +265,7 @@ class Judge:
             "earned_usd": account.earned_usd,
             "fees_usd": account.fees_usd,
             "exposed_before_eth": self._exposed_before,
+            "first_s": self._first_ns / NS_PER_S,
         }
 
     def resume(
@@ -269,7 +277,8 @@ class Judge:
     ) -> None:
         """Go on from the last decision of a journal; fills after it are booked by the caller."""
         self.desk.state[:], self.desk.memory[:] = np.array(state), np.array(memory)
-        self._exposed_before, self._decided = carried["exposed_before_eth"], True
+        self._exposed_before = carried["exposed_before_eth"]
+        self._first_ns = carried["first_s"] * NS_PER_S
         self.account = Account(
             short_eth=short_eth,
             cash_usd=carried["cash_usd"],

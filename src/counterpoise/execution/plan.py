@@ -207,6 +207,7 @@ def plan_schedule(
         "sigma_day": sigma_day,
         "volume_day_eth": volume_day_eth,
         "hurry": None,
+        "ending": None,
         "why": "",
     }
     reduce_only = side == "buy"

@@ -5,10 +5,8 @@ venue has said what became of it; nothing is ever sent twice. What the machine r
 journal: :meth:`Twap.resume` rebuilds it. The rules in words: docs/twap.md.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 from counterpoise.errors import FixConfig
 from counterpoise.execution.child_orders import WOULD_TAKE, ChildOrder, ChildOrders
@@ -16,8 +14,9 @@ from counterpoise.execution.commands import Alarm, Cancel, Place, QueryOrder, Wa
 from counterpoise.execution.events import Event, Fill, OrderUpdate, Quote, Side, Trade, Wake
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.participation import Participation
-from counterpoise.execution.plan import SECOND_NS, Filters, next_size, slices
+from counterpoise.execution.plan import SECOND_NS, Filters, next_size
 from counterpoise.execution.records import FillBooked, OrderSent, OrderState, Plan
+from counterpoise.execution.schedule import Schedule
 from counterpoise.execution.shortfall import PricedFill, shortfall
 from counterpoise.run_settings import TwapSettings
 from counterpoise.units import BPS
@@ -42,7 +41,7 @@ class Twap:
     filters, settings
         Those it was planned with.
     client_id_prefix : str
-        What the client ids of this run begin with, ``[A-Za-z0-9_-]``.
+        What client ids begin with, ``[A-Za-z0-9_-]``.
 
     Notes
     -----
@@ -58,13 +57,12 @@ class Twap:
             raise FixConfig(
                 "client_id_prefix", client_id_prefix, "a short one", "use at most 12 characters"
             )
-        self.plan = plan
         self.filters = filters
         self.settings = settings
         #: The shortfall was written: nothing more will come.
         self.finished = False
         self._prefix = client_id_prefix
-        self._size = filters.steps(plan.size)
+        self._schedule = Schedule(plan, filters)
         self._orders = ChildOrders()
         self._fills: list[PricedFill] = []
         self._now = plan.ts_ns
@@ -116,7 +114,10 @@ class Twap:
         self._participation = Participation(most, volume, ahead_s, self._now)
         self._had = self._orders.filled
 
-    # What others read
+    @property
+    def plan(self) -> Plan:
+        """The plan in force."""
+        return self._schedule.plan
 
     @property
     def working(self) -> bool:
@@ -131,14 +132,12 @@ class Twap:
     @property
     def remaining_eth(self) -> float:
         """Not filled yet, ETH."""
-        return self.filters.eth(max(self._size - self._orders.filled, 0))
+        return self.filters.eth(max(self._schedule.size - self._orders.filled, 0))
 
     @property
     def side(self) -> Side:
         """Of the schedule."""
         return self.plan.side
-
-    # What others ask for
 
     def handle(self, event: Event, out: Outbox, may_place: bool = True) -> None:
         """Take in an event; others than Quote, Trade, OrderUpdate, Fill and Wake only tell time.
@@ -172,26 +171,18 @@ class Twap:
         is cancelled and the schedule ends as ``replaced``; what was filled beyond it is the
         caller's to bring back, with another schedule.
         """
-        steps = max(self.filters.steps(size), 0)
-        if self.plan.status != "working" or steps == self._size:
+        schedule, steps = self._schedule, max(self.filters.steps(size), 0)
+        if not schedule.working or steps == schedule.size:
             return
         self._now = max(self._now, now_ns)
-        self._size = steps
         if steps <= self._orders.filled:
+            schedule.size = steps
             self._replaced(out)
         else:
-            changes = slices(
-                self._orders.filled,
-                steps,
-                self._quote.mid if self._quote else self.plan.arrival_mid,
-                self._now,
-                self._reduce_only,
-                self.plan.plan,
-                max(self._slice + 1, self._orders.next_slice),
-                self.filters,
-                self.settings,
-            )
-            self._change(changes, out)
+            done, first = self._orders.filled, self._orders.next_slice
+            mid = self._quote.mid if self._quote else self.plan.arrival_mid
+            plan = schedule.resize(steps, done, first, mid, self._now, self.settings)
+            out.records.append(plan)
         self._go_on(out, may_place=False)
 
     def hurry(self, out: Outbox) -> None:
@@ -199,62 +190,25 @@ class Twap:
 
         Neither the end of the schedule nor its part of the volume holds an emergency back.
         """
-        if self.plan.status == "working" and not self._hurried:
-            self._change({"hurry": len(self._orders)}, out)
+        if self._schedule.working and self._schedule.hurry is None:
+            out.records.append(self._schedule.change(self._now, hurry=len(self._orders)))
             self._go_on(out, may_place=False)
 
     def stop(self, out: Outbox) -> None:
         """Cancel what rests and abandon the remainder."""
-        if self.plan.status == "working":
+        if self._schedule.working:
             self._conclude("abandoned", "stopped", out)
             self._go_on(out, may_place=False)
 
-    # The plan
-
-    @property
-    def _reduce_only(self) -> bool:
-        return self.plan.side == "buy"
-
-    @property
-    def _hurried(self) -> bool:
-        return self.plan.plan["hurry"] is not None
-
-    @property
-    def _place(self) -> int:
-        """Which slice of the plan in force it is, counted from 0; one more when all are over."""
-        return bisect_right(self.plan.plan["ends_ns"], self._now)
-
-    @property
-    def _slice(self) -> int:
-        """Number of the slice over all plans of the schedule."""
-        first: int = self.plan.plan["first"]
-        return first + self._place
-
-    def _until(self, place: int) -> int:
-        """Whole steps to be filled by the end of a slice of the plan in force."""
-        until: list[int] = self.plan.plan["until"]
-        return until[place] if place >= 0 else 0
-
-    def _change(self, changes: dict[str, Any], out: Outbox, status: str = "working") -> None:
-        memory = {**self.plan.plan, **changes}
-        self.plan = replace(
-            self.plan,
-            ts_ns=self._now,
-            size=self.filters.eth(self._size),
-            end_ns=memory["ends_ns"][-1],
-            status=status,
-            plan=memory,
-        )
-        out.records.append(self.plan)
-
     def _conclude(self, status: str, why: str, out: Outbox) -> None:
-        self._change({"why": why}, out, status)
+        """Send nothing more; the plan stays ``working`` until every order is settled."""
+        plan = self._schedule.change(self._now, ending=status, why=why)
+        if self._orders.unsettled:
+            out.records.append(plan)
 
     def _replaced(self, out: Outbox) -> None:
-        size = self.filters.eth(self._size)
+        size = self.filters.eth(self._schedule.size)
         self._conclude("replaced", f"{size} ETH wanted, {self.filled_eth} ETH filled", out)
-
-    # Orders
 
     def _hear(self, event: OrderUpdate, out: Outbox) -> None:
         order = self._orders.get(event.client_id)
@@ -268,7 +222,7 @@ class Twap:
         if order.status == "unknown":
             self._query(order, out)
         refusals = self._orders.refusals
-        if refusals >= MOST_REFUSALS and self.plan.status == "working":
+        if refusals >= MOST_REFUSALS and self._schedule.working:
             why = f"the venue refused {refusals} orders in a row: {event.code} {event.reason}"
             self._conclude("abandoned", why, out)
             self._alarm("refused", why, "find out why the venue refuses the orders", out)
@@ -286,15 +240,15 @@ class Twap:
             return
         if self._orders.live:
             self._supervise(self._orders.live, out)
-        elif self.plan.status != "working":
+        elif not self._schedule.working:
             self._finish(out)
-        elif self._orders.filled > self._size:
+        elif self._orders.filled > self._schedule.size:
             self._replaced(out)
             self._finish(out)
-        elif self._orders.filled == self._size:
+        elif self._orders.filled == self._schedule.size:
             self._conclude("done", "", out)
             self._finish(out)
-        elif self._now >= self.plan.plan["over_ns"] and not self._hurried:
+        elif self._schedule.over(self._now):
             self._conclude("abandoned", f"{self.remaining_eth} ETH left when time was over", out)
             self._finish(out)
         elif may_place and self._quote and self._now >= self._not_before:
@@ -315,18 +269,19 @@ class Twap:
                 out.commands.append(Cancel(order.client_id))
 
     def _unwanted(self, order: ChildOrder) -> bool:
-        if self.plan.status != "working" or self._hurried or self._slice != order.slice:
+        schedule = self._schedule
+        if not schedule.working or schedule.hurry is not None:
             return True
-        if order.steps - order.filled > self._size - self._orders.filled:
+        if order.slice != schedule.slice(self._now):
+            return True
+        if order.steps - order.filled > schedule.size - self._orders.filled:
             return True
         if self._quote is None:
             return False
-        grid = self.filters
-        if self.plan.side == "sell":
-            away = order.ticks - grid.ticks(self._quote.ask)
-        else:
-            away = grid.ticks(self._quote.bid) - order.ticks
-        far = self.settings.repeg_bps * BPS * self._quote.mid / grid.tick_usd
+        sells = self.side == "sell"
+        touch = self.filters.ticks(self._quote.ask if sells else self._quote.bid)
+        away = order.ticks - touch if sells else touch - order.ticks
+        far = self.settings.repeg_bps * BPS * self._quote.mid / self.filters.tick_usd
         followed = len(self._orders.of_slice(order.slice)) - 1
         return away >= max(far, 1.0) and followed < self.settings.repegs
 
@@ -354,57 +309,52 @@ class Twap:
 
     def _place_next(self, quote: Quote, out: Outbox) -> None:
         """Send what is due: crossing what is overdue first, then resting what is left."""
-        left = self._size - self._orders.filled
-        least = self.filters.least_steps(quote.bid, self._reduce_only)
+        schedule, filled = self._schedule, self._orders.filled
+        left = schedule.size - filled
+        least = self.filters.least_steps(quote.bid, schedule.reduce_only)
         if left < least:
             self._conclude("done", f"{self.remaining_eth} ETH is below the venue's minimum", out)
             self._finish(out)
             return
-        if self._hurried:
-            self._cross(left, self._widened, quote, out)
+        if schedule.hurry is not None:
+            doublings = min(len(self._orders) - schedule.hurry, 20)
+            widened = self.settings.protection_bps * 2.0**doublings
+            widest = self.settings.hurry_protection_bps
+            self._cross(left, min(widened, widest), quote, out)
             return
         allowed = self.filters.whole_steps(self._participation.allowed_eth(self._now))
-        allowed += self._had - self._orders.filled
-        place, over = self._place, self._place == len(self.plan.plan["ends_ns"])
-        mine = self._orders.of_slice(self._slice)
-        overdue = left
-        if not over:
-            overdue = self._until(place - 1 - self.settings.patience) - self._orders.filled
-        size = next_size(min(overdue, allowed), left, least)
-        if size and (over or all(order.passive for order in mine)):
+        allowed += self._had - filled
+        mine = self._orders.of_slice(schedule.slice(self._now))
+        sliced = schedule.sliced(self._now)
+        overdue = schedule.due(self._now, 1 + self.settings.patience) if sliced else schedule.size
+        size = next_size(min(overdue - filled, allowed), left, least)
+        if size and not (sliced and any(not order.passive for order in mine)):
             self._cross(size, self.settings.protection_bps, quote, out)
-        elif not over and len(mine) <= self.settings.repegs:
-            due = self._until(place) - self._orders.filled
-            size = next_size(min(due, allowed), left, least)
+        elif sliced and len(mine) <= self.settings.repegs:
+            size = next_size(min(schedule.due(self._now) - filled, allowed), left, least)
             if size:
                 self._rest(size, sum(order.code == WOULD_TAKE for order in mine), quote, out)
 
-    @property
-    def _widened(self) -> float:
-        """Price protection of the next order of an emergency, bps."""
-        tries = len(self._orders) - self.plan.plan["hurry"]
-        widest = self.settings.hurry_protection_bps
-        return float(min(self.settings.protection_bps * 2.0 ** min(tries, 20), widest))
-
     def _cross(self, steps: int, protection_bps: float, quote: Quote, out: Outbox) -> None:
         """Take what is there up to a worst price."""
-        ticks = self.filters.limit_ticks(self.plan.side, quote.mid, protection_bps)
+        ticks = self.filters.limit_ticks(self.side, quote.mid, protection_bps)
         self._send(steps, ticks, False, quote, out)
 
     def _rest(self, steps: int, back: int, quote: Quote, out: Outbox) -> None:
         """Join the touch, ``back`` ticks behind it."""
         bid, ask = self.filters.ticks(quote.bid), self.filters.ticks(quote.ask)
-        ticks = max(ask, bid + 1) + back if self.plan.side == "sell" else min(bid, ask - 1) - back
+        ticks = max(ask, bid + 1) + back if self.side == "sell" else min(bid, ask - 1) - back
         self._send(steps, ticks, True, quote, out)
 
     def _send(self, steps: int, ticks: int, passive: bool, quote: Quote, out: Outbox) -> None:
-        number = self._slice
+        number = self._schedule.slice(self._now)
         attempt = len(self._orders.of_slice(number))
         client_id = f"{self._prefix}{self.plan.schedule_id}-{number}-{attempt}"
         order = ChildOrder(client_id, number, steps, ticks, passive, self._now, quote.mid)
         order.asked_ns = self._now
         self._orders.add(order)
         size, price = self.filters.eth(steps), self.filters.usd(ticks)
+        reduce_only = self._schedule.reduce_only
         out.records.append(
             OrderSent(
                 ts_ns=self._now,
@@ -412,19 +362,15 @@ class Twap:
                 schedule_id=self.plan.schedule_id,
                 decision_id=self.plan.decision_id,
                 kind="post_only" if passive else "ioc",
-                side=self.plan.side,
+                side=self.side,
                 size=size,
                 price=price,
                 trigger=0.0,
-                reduce_only=self._reduce_only,
+                reduce_only=reduce_only,
                 arrival_mid=quote.mid,
             )
         )
-        out.commands.append(
-            Place(client_id, self.plan.side, size, price, passive, self._reduce_only)
-        )
-
-    # The end, and the next look
+        out.commands.append(Place(client_id, self.side, size, price, passive, reduce_only))
 
     def _finish(self, out: Outbox) -> None:
         """Write the shortfall once every fill was seen; ask for those that were not."""
@@ -434,6 +380,8 @@ class Twap:
                 self._query(order, out)
         if not late:
             mid = self._quote.mid if self._quote else self.plan.arrival_mid
+            status = self.plan.plan["ending"] or self.plan.status
+            out.records.append(self._schedule.change(self._now, status))
             out.records.append(shortfall(self.plan, self._fills, self.filled_eth, mid, self._now))
             self.finished = True
 
@@ -441,9 +389,10 @@ class Twap:
         """Ask to be woken when something is due that no event may tell of."""
         late = self._orders.unsettled
         times = [order.asked_ns + self._answer_ns for order in late]
-        if self.plan.status == "working":
-            times += [end for end in self.plan.plan["ends_ns"] if end > self._now][:1]
-            times.append(self.plan.plan["over_ns"] if late else self._now + SECOND_NS)
+        if self._schedule.working:
+            times.append(self._schedule.next_ns(self._now))
+            if not late:
+                times.append(self._now + SECOND_NS)
         soonest = max(min(times), self._now + RETRY_NS)
         if self._wake_ns is None or self._wake_ns <= self._now or soonest < self._wake_ns:
             self._wake_ns = soonest

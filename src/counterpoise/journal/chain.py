@@ -1,8 +1,7 @@
 """The chain of hashes: whether a journal is what was written, row by row.
 
 A row's hash covers the hash before it and the whole row, over all tables in the order of ``seq``.
-What it cannot tell is a journal rewritten from some row on by somebody who computes all hashes
-anew: against that, a head noted elsewhere helps.
+Against somebody who removes rows and computes every later hash anew, a head noted elsewhere helps.
 """
 
 import hashlib
@@ -107,19 +106,31 @@ def _end(journal: Any, seq: int, last_hash: str) -> Iterator[Finding]:
         yield Finding(JOURNAL.name, journal.rows, f"row {seq} came after the last that was written")
 
 
-def verify(connection: Connection) -> Verified:
+def _noted(connection: Connection, rows: int, head: str) -> Iterator[Finding]:
+    """Whether a head that was noted elsewhere is still a row of the journal."""
+    tables = (layout.table.c for layout in LAYOUTS.values())
+    if not any(connection.scalar(select(c.seq).where(c.hash == head)) for c in tables):
+        text = f"no row has the noted hash {head[:16]}…: rows were replaced or removed"
+        yield Finding(JOURNAL.name, rows, text)
+
+
+def verify(connection: Connection, noted: str | None = None) -> Verified:
     """Read every row and compare it with the chain, the head and what refers to it.
 
     Parameters
     ----------
     connection : Connection
         Within a transaction that sees one moment, see ``reading.Reader.snapshot``.
+    noted : str, optional
+        A head of this journal as it was noted elsewhere: with it, nothing up to that row can have
+        been written anew.
     """
     journal = connection.execute(select(JOURNAL)).one()
     findings: list[Finding] = []
     end = _chain(connection, findings)
     findings += _decisions(connection)
     findings += _end(journal, *end)
+    findings += () if noted is None else _noted(connection, journal.rows, noted)
     findings += [
         Finding(name, 0, "its trigger that refuses changes is missing")
         for name in missing_triggers(connection)

@@ -23,6 +23,32 @@ KEY = "journal.url"
 WAIT_S = 2.0
 _POSTGRES = "postgresql+psycopg"
 _EXPECTED = "the path of a SQLite file, or postgresql+psycopg://user@host/database"
+#: Of an error of psycopg that no server sent.
+_NO_CODE = "none"
+#: What a server, or its library, says where another try would be the same.
+_WRONG = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
+_LOST = (
+    "without a connection, whether a commit on its way arrived is seen at the next start",
+    "check the server, and start the run again from its journal",
+)
+_OTHER = (
+    "another run has written it since, and nothing was written",
+    "stop one of the two, then run counterpoise journal verify",
+)
+_LOCKED = ("nothing was written", "find the program that locks it")
+#: By the beginning of a code: what became of the commit, and what to do.
+_LATER = {
+    "SQLITE_FULL": ("nothing was written", "free some space"),
+    "SQLITE_IOERR": ("nothing was written", "check the disk and its space"),
+    "SQLITE_BUSY": _LOCKED,
+    "SQLITE_CONSTRAINT_TRIGGER": _OTHER,
+    "53100": ("nothing was written", "free some space on the server"),
+    "55P03": _LOCKED,
+    "P0001": _OTHER,
+    "57P": _LOST,
+    "08": _LOST,
+    _NO_CODE: _LOST,
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +104,14 @@ class Place:
             "options": options,
         }
         try:
-            return create_engine(self.url, isolation_level="AUTOCOMMIT", connect_args=given)
+            return create_engine(
+                self.url,
+                isolation_level="AUTOCOMMIT",
+                connect_args=given,
+                # A lost session is not to be rolled back.
+                skip_autocommit_rollback=True,
+                pool_reset_on_return=None,
+            )
         except ModuleNotFoundError:
             raise FixConfig(
                 KEY, self.name, "psycopg to be installed", "pip install 'counterpoise[postgres]'"
@@ -120,6 +153,16 @@ def place_in(settings: Settings) -> str | Path:
     return settings.journal.url or settings.run.state / "journal.sqlite"
 
 
+def is_twice(error: Exception) -> bool:
+    """Whether a database refused a row because its key is there already."""
+    return _code(error) in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "23505")
+
+
+def _code(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or _NO_CODE
+
+
 def refusal(name: str, error: Exception) -> CounterpoiseError:
     """Say what an error of a database means, without a statement or a value of it.
 
@@ -130,24 +173,16 @@ def refusal(name: str, error: Exception) -> CounterpoiseError:
     error : Exception
         Of ``sqlite3`` or ``psycopg``, or of SQLAlchemy around one.
     """
-    cause = getattr(error, "orig", None) or error
-    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
+    cause, code = getattr(error, "orig", None) or error, _code(error)
     told = printable(str(cause).strip().partition("\n")[0], most=160) or type(cause).__name__
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "25006", "42501")):
-        return FixConfig(KEY, name, f"a journal that can be opened ({told})", "check permissions")
-    if code.startswith(("SQLITE_NOTADB", "28", "3D000")):
+        return FixConfig(KEY, name, f"a journal that can be written ({told})", "check permissions")
+    if code == "SQLITE_NOTADB" or (code == _NO_CODE and any(one in told for one in _WRONG)):
         return FixConfig(KEY, name, f"a journal ({told})", f"check {KEY}")
     if code.startswith(("SQLITE_CORRUPT", "XX001", "XX002")):
-        return RejectData(
-            name, "the file", told, "an undamaged database", "restore it from a backup"
-        )
-    steps = {
-        "SQLITE_FULL": "free some space",
-        "53100": "free some space on the server",
-        "SQLITE_IOERR": "check the disk",
-        "SQLITE_BUSY": "find the program that locks it",
-        "55P03": "find the session that locks it",
-    }
-    step = next((step for known, step in steps.items() if code.startswith(known)), None)
-    step = step or "check the database"
-    return RetryLater(f"{printable(name)}: {told}; nothing was written. Next: {step}.")
+        return RejectData(name, "its file", told, "undamaged pages", "restore it from a backup")
+    what, step = next(
+        (words for known, words in _LATER.items() if code.startswith(known)),
+        ("nothing was written", "check the database"),
+    )
+    return RetryLater(f"{printable(name)}: {told}; {what}. Next: {step}.")

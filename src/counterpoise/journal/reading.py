@@ -3,6 +3,7 @@
 It reads while a run writes, and cannot change anything.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Select, func, inspect, select, union_all
 from sqlalchemy.exc import DBAPIError
 
-from counterpoise.errors import FixConfig
+from counterpoise.errors import FixConfig, RejectData
 from counterpoise.execution.records import (
     AccountSeen,
     AlertRaised,
@@ -100,8 +101,19 @@ class Reader:
                 connection.exec_driver_sql("ROLLBACK")
 
     def _ask(self, kind: type[Kind], ask: Select[Any]) -> list[Kind]:
+        layout = LAYOUTS[kind]
         with self._connect() as connection:
-            return [LAYOUTS[kind].read(row) for row in connection.execute(ask)]
+            rows = connection.execute(ask).all()
+        try:
+            return [layout.read(row) for row in rows]
+        except (ValueError, struct.error) as broken:
+            raise RejectData(
+                self.name,
+                f"table {layout.table.name}",
+                str(broken),
+                "rows as they were written",
+                "run counterpoise journal verify",
+            ) from None
 
     def _select(self, kind: type) -> tuple[Select[Any], Any]:
         layout = LAYOUTS[kind]
@@ -130,6 +142,12 @@ class Reader:
     def last_decision(self) -> Decision | None:
         """Last decision, whose ``state`` and ``memory`` the next begins from."""
         return self._last(Decision)
+
+    def after_decision(self, kind: type[Kind]) -> list[Kind]:
+        """Records of a class that the last decision did not know of; all without a decision."""
+        wanted, c = self._select(kind)
+        last = select(func.coalesce(func.max(LAYOUTS[Decision].table.c.seq), 0)).scalar_subquery()
+        return self._ask(kind, wanted.where(c.seq > last).order_by(c.seq))
 
     def mode(self) -> Mode | None:
         """Last change of the mode; None where trading was never halted or resumed."""

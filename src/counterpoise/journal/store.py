@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.exc import DBAPIError
 
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.execution.records import Decision, Record
 from counterpoise.journal import triggers
 from counterpoise.journal.chain import GENESIS, link
-from counterpoise.journal.place import KEY, Place, place_of, refusal
+from counterpoise.journal.place import KEY, Place, is_twice, place_of, refusal
 from counterpoise.journal.tables import JOURNAL, LAYOUTS, SCHEMA, TABLES, Layout, Run
 from counterpoise.journal.writer_lock import lock_file, lock_session
 
@@ -54,12 +55,10 @@ class Journal:
         self._begin = "BEGIN IMMEDIATE" if sqlite else "BEGIN"
         # What follows is sent to PostgreSQL in one go; SQLite has nobody to send to.
         self._batch = nullcontext if sqlite else self._driver.pipeline
-        self._mark = "?" if sqlite else "%s"
-        self._errors = _errors_of(self._driver)
+        self._mark = mark = "?" if sqlite else "%s"
+        self._errors: tuple[type[Exception], ...] = (driver.Error, DBAPIError)
         self._inserts = {record: self._insert(layout) for record, layout in LAYOUTS.items()}
-        self._move = f"UPDATE journal SET previous = {self._mark}, head = {self._mark}, rows = " + (
-            self._mark
-        )
+        self._move = f"UPDATE journal SET previous = {mark}, head = {mark}, rows = {mark}"
         journal = connection.execute(select(JOURNAL)).one()
         self.rows, self.head = journal.rows, journal.head
         decisions = LAYOUTS[Decision].table
@@ -96,9 +95,9 @@ class Journal:
                 _prepare(connection, place)
                 _own(connection, place, run)
                 journal = cls(place, run, held, connection)
-            except _errors_of(engine.dialect.dbapi) as error:
+                journal._check_end(connection)
+            except DBAPIError as error:
                 raise refusal(place.name, error) from None
-            journal._check_end(connection)
             journal._commit([run])
             journal._held = held.pop_all()
         return journal
@@ -177,23 +176,25 @@ class Journal:
         try:
             with self._batch():
                 cursor.execute(self._begin)
+                # First: it stops a run that another has overtaken.
+                cursor.execute(self._move, move)
                 for kind, rows in batches.items():
                     if len(rows) == 1:
                         cursor.execute(self._inserts[kind], rows[0])
                     else:
                         cursor.executemany(self._inserts[kind], rows)
-                cursor.execute(self._move, move)
                 cursor.execute("COMMIT")
         except BaseException as error:
             with suppress(*self._errors):
                 self._driver.rollback()
             if isinstance(error, self._errors):
-                self._refuse_twice(batches)
+                if is_twice(error):
+                    self._refuse_twice(batches)
                 raise refusal(self.name, error) from None
             raise
 
     def _refuse_twice(self, batches: Mapping[type, list[list[Any]]]) -> None:
-        """Name what is there already, where that is why a commit failed."""
+        """Name what is there already."""
         for kind, rows in batches.items():
             layout = LAYOUTS[kind]
             if not layout.unique:
@@ -233,21 +234,18 @@ class Journal:
             )
 
 
-def _errors_of(driver: Any) -> tuple[type[Exception], ...]:
-    """Errors of a driver, and of SQLAlchemy around it."""
-    from sqlalchemy.exc import DBAPIError
-
-    own = driver.DatabaseError if hasattr(driver, "DatabaseError") else driver.Error
-    return (own, DBAPIError)
-
-
 def _prepare(connection: Connection, place: Place) -> None:
     """Make sure that a commit is durable, and that nobody else commits."""
     if place.file is not None:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        if connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar() != "wal":
+            expected = "a local disk, where SQLite's write-ahead log works"
+            raise FixConfig(KEY, place.name, expected, "put the journal on one, or on PostgreSQL")
         connection.exec_driver_sql("PRAGMA synchronous = FULL")
         return
-    lock_session(connection.connection.cursor(), place.name)
+    # A machine that vanished frees the lock within half a minute.
+    for name, value in (("idle", 10), ("interval", 5), ("count", 3)):
+        connection.exec_driver_sql(f"SET tcp_keepalives_{name} = {value}")
+    lock_session(connection, place.name)
     if connection.exec_driver_sql("SHOW fsync").scalar() != "on":
         raise FixConfig(KEY, place.name, "a server with fsync = on", "turn it on")
     connection.exec_driver_sql("SET synchronous_commit = on")

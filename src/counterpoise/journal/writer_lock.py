@@ -4,13 +4,16 @@ import fcntl
 import os
 import socket
 from pathlib import Path
-from typing import Any
+
+from sqlalchemy import Connection
 
 from counterpoise.errors import FixConfig, RetryLater
 from counterpoise.journal.place import KEY
 
 #: Our own number among the advisory locks of a PostgreSQL database; the other half is the schema.
 _OURS = 0x0EC0
+#: Of a session, in bytes.
+_LONGEST_NAME = 63
 _STEP = "stop that one, or give this one a journal of its own"
 
 
@@ -50,12 +53,7 @@ def lock_file(file: Path, name: str) -> int:
     return lock
 
 
-def session_name() -> str:
-    """What a session of ours is called in PostgreSQL's list, so that a refusal can name it."""
-    return f"counterpoise {os.getpid()} on {socket.gethostname()}"[:63]
-
-
-def lock_session(cursor: Any, name: str) -> None:
+def lock_session(connection: Connection, name: str) -> None:
     """Lock a PostgreSQL journal for as long as this session lives.
 
     Raises
@@ -64,14 +62,15 @@ def lock_session(cursor: Any, name: str) -> None:
         Another run has it.
     """
     schema = "hashtext(current_schema())"
-    cursor.execute("SELECT set_config('application_name', %s, false)", (session_name(),))
-    if cursor.execute(f"SELECT pg_try_advisory_lock({_OURS}, {schema})").fetchone()[0]:
+    # Sessions are listed by name: so a refusal can say whose it is.
+    ours = f"counterpoise {os.getpid()} on {socket.gethostname()}"[:_LONGEST_NAME]
+    connection.exec_driver_sql("SELECT set_config('application_name', %s, false)", (ours,))
+    if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_OURS}, {schema})").scalar():
         return
-    found = cursor.execute(
+    by = connection.exec_driver_sql(
         "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
         "WHERE locktype = 'advisory' AND granted AND database = "
         "(SELECT oid FROM pg_database WHERE datname = current_database()) "
         f"AND classid = {_OURS} AND objid::bigint = {schema}::bigint & 4294967295"
-    ).fetchone()
-    by = found[0].replace("counterpoise ", "process ") if found else "another process"
-    raise _taken(name, by)
+    ).scalar()
+    raise _taken(name, by.replace("counterpoise", "process") if by else "another process")

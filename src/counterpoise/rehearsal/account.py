@@ -203,21 +203,7 @@ class Account(Valuation):
             Commission, USD.
         """
         position = self.position(order.symbol, order.position_side)
-        signed = quantity if order.side == "BUY" else -quantity
-        closing = ZERO
-        if position.amount * signed < 0:
-            closing = min(abs(signed), abs(position.amount)) * (1 if signed > 0 else -1)
-        realised = ZERO
-        if closing:
-            kept = 1 - abs(closing / position.amount)
-            realised = position.fill(closing, price)
-            position.isolated_wallet = cents(position.isolated_wallet * kept)
-        opening = signed - closing
-        if opening:
-            position.fill(opening, price)
-            if self.isolated[order.symbol]:
-                margin = abs(opening) * price / self.leverage[order.symbol]
-                position.isolated_wallet += cents(margin)
+        realised = self._move(position, quantity if order.side == "BUY" else -quantity, price)
         if position.amount:
             position.fees += fee
         position.update_ms = now_ms
@@ -242,6 +228,24 @@ class Account(Valuation):
         self.tell("ORDER", ZERO, [position], now_ms)
         return trade
 
+    def _move(self, position: Position, amount: Decimal, price: Decimal) -> Decimal:
+        """Add a signed amount; closes before it opens. Returns what was realised, USD."""
+        closing = ZERO
+        if position.amount * amount < 0:
+            closing = max(amount, -position.amount) if amount < 0 else min(amount, -position.amount)
+        realised = ZERO
+        if closing:
+            kept = 1 + closing / position.amount
+            realised = position.fill(closing, price)
+            position.isolated_wallet = cents(position.isolated_wallet * kept)
+        opening = amount - closing
+        if opening:
+            position.fill(opening, price)
+            if self.isolated[position.symbol]:
+                margin = abs(opening) * price / self.leverage[position.symbol]
+                position.isolated_wallet += cents(margin)
+        return realised
+
     def settle(self, event: Settlement) -> None:
         """Pay or receive funding on every position of the symbol."""
         for position in self.held(event.symbol):
@@ -257,5 +261,5 @@ class Account(Valuation):
             self.book("INSURANCE_CLEAR", "", -equity, now_ms)
 
     def adjust(self, symbol: str, amount: Decimal, side: PositionSide = "BOTH") -> None:
-        """Add a signed amount to a position at the mark and tell nobody: somebody else did it."""
-        self.position(symbol, side).fill(amount, self.mark(symbol))
+        """Add a signed amount to a position at its mark and tell nobody: somebody else did it."""
+        self._move(self.position(symbol, side), amount, self.mark(symbol))

@@ -38,6 +38,8 @@ def admit(account: Account, book: Book, request: OrderRequest) -> tuple[int, boo
         raise Refused(-4061, "Order's position side does not match user's setting.")
     if account.hedge_mode and request.reduce_only:
         raise Refused(-1106, "Parameter 'reduceOnly' sent when not required.")
+    if request.time_in_force == "GTD" and not request.good_till_ms:
+        raise Refused(-1102, "Mandatory parameter 'goodTillDate' was not sent, was empty/null.")
     if request.client_id is not None:
         check_client_id(request.client_id)
     rules.check_quantity(request.quantity, market=market)

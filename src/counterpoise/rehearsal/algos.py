@@ -41,6 +41,7 @@ class AlgoDesk:
         self._enter = enter
         self._told = told
         self._algos: dict[int, Algo] = {}
+        self._waiting: dict[int, Algo] = {}
         self._ids = count(FIRST_ID)
         #: Last price by symbol and working type, USD.
         self._prices: dict[tuple[str, WorkingType], Decimal] = {}
@@ -137,7 +138,8 @@ class AlgoDesk:
 
     def open(self, symbol: str | None = None) -> list[Algo]:
         """Those that wait, oldest first."""
-        return [algo for algo in self.all(symbol) if algo.is_open]
+        waiting = self._waiting.values()
+        return [replace(algo) for algo in waiting if symbol in (None, algo.request.symbol)]
 
     def all(self, symbol: str | None = None) -> list[Algo]:
         """Every one ever placed, oldest first."""
@@ -154,17 +156,12 @@ class AlgoDesk:
     def see(self, symbol: str, working: WorkingType, price: Decimal, now_ms: int) -> None:
         """Trigger what a new mark or trade price triggers, oldest first."""
         self._prices[symbol, working] = price
-        waiting = [
-            algo
-            for algo in self._algos.values()
-            if algo.status == "NEW"
-            and algo.request.symbol == symbol
-            and algo.request.working_type == working
-        ]
-        for algo in waiting:
+        for algo in list(self._waiting.values()):
+            if (algo.request.symbol, algo.request.working_type) != (symbol, working):
+                continue
             if algo.request.type == "TRAILING_STOP_MARKET":
                 _trail(algo, price)
-            if algo.status == "NEW" and _triggers(algo, price):
+            if _triggers(algo, price):
                 self._trigger(algo, now_ms)
 
     def _trigger(self, algo: Algo, now_ms: int) -> None:
@@ -205,6 +202,10 @@ class AlgoDesk:
     def _change(self, algo: Algo, status: AlgoStatus, now_ms: int) -> None:
         algo.status = status
         algo.update_ms = now_ms
+        if algo.is_open:
+            self._waiting[algo.algo_id] = algo
+        else:
+            self._waiting.pop(algo.algo_id, None)
         order = replace(algo.order) if algo.order else None
         self._told.append(AlgoUpdate(now_ms, replace(algo, order=order)))
 

@@ -89,7 +89,7 @@ class BarMarket:
     funding: pl.DataFrame
 
     def __iter__(self) -> Iterator[MarketEvent]:
-        """Events in the order of their time."""
+        """Events in the order of their time; a mark first."""
         funding = _Funding(self.rules, self.funding, self.first_ms)
         makers = _Makers(self.rules, self.quoting)
         marks, spots = _by_open(self.mark), _by_open(self.spot)
@@ -101,6 +101,8 @@ class BarMarket:
             volume = float(bar["volume"][0]) / len(ts)
             steps = zip(ts.tolist(), middle.tolist(), marked.tolist(), index.tolist(), strict=True)
             for ts_ms, mid, mark, spot in steps:
+                if not makers.quoting:
+                    yield funding.mark(ts_ms, mark, spot)
                 yield from funding.due(ts_ms)
                 yield from makers.quote(ts_ms, mid)
                 yield funding.mark(ts_ms, mark, spot)
@@ -240,11 +242,10 @@ class _Funding:
             ]
 
     def due(self, ts_ms: int) -> Iterator[MarketEvent]:
-        """Settlements up to a moment, once there is a mark."""
+        """Settlements up to a moment."""
         while self._ahead and self._ahead[-1][0] <= ts_ms:
             paid_ms, self._rate, mark = self._ahead.pop()
-            if self._mark or mark:
-                yield Settlement(paid_ms, self._rules.symbol, self._rate, mark or self._mark)
+            yield Settlement(paid_ms, self._rules.symbol, self._rate, mark or self._mark)
 
     def mark(self, ts_ms: int, mark: int, index: int) -> MarkPrice:
         """Mark and index given in ticks."""
@@ -272,6 +273,11 @@ class _Makers:
         self._id = self._trade_id = 0
         self._middle = 0
         self._side: Side = "BUY"
+
+    @property
+    def quoting(self) -> bool:
+        """They have quoted."""
+        return bool(self._bids)
 
     def quote(self, ts_ms: int, middle: int) -> tuple[Depth, BookTicker]:
         """Every maker leaves and quotes anew."""

@@ -27,6 +27,11 @@ _TIMEOUT = (
 )
 _UNKNOWN = "Unknown error, please check your request or try again later."
 
+_OVERLOADED = (
+    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+    "Please try again."
+)
+
 
 def application(venue: "Venue", endpoints: Endpoints) -> web.Application:
     """Every route of the venue."""
@@ -39,7 +44,13 @@ def application(venue: "Venue", endpoints: Endpoints) -> web.Application:
     app.router.add_get("/ws-fapi/v1", api_of(venue, endpoints))
     for (method, path), endpoint in endpoints.items():
         app.router.add_route(method, path, _handler(venue, path, endpoint))
+    app.router.add_route("*", "/{rest:.*}", _unknown)
     return app
+
+
+async def _unknown(request: web.Request) -> web.StreamResponse:
+    told = {"code": -5000, "msg": f"Path {request.path}, Method {request.method} is invalid"}
+    return web.Response(text=encoded(told), status=404, content_type="application/json")
 
 
 def _handler(venue: "Venue", path: str, endpoint: Endpoint) -> Handler:
@@ -84,7 +95,7 @@ async def _before(venue: "Venue", fault: Fault | None) -> None:
         case "clock":
             raise Denied(-1021, "Timestamp for this request is outside of the recvWindow.")
         case "lost":
-            raise Denied(-1000, _UNKNOWN, status=503)
+            raise Denied(-1008, _OVERLOADED, status=503)
         case "delay":
             assert fault is not None
             await asyncio.sleep(fault.seconds)

@@ -134,6 +134,10 @@ class Streams:
                 if not self._of[stream]:
                     del self._of[stream]
 
+    def heard(self, stream: str) -> bool:
+        """Whether somebody hears a stream."""
+        return stream in self._of
+
     def forget(self, stream: str) -> None:
         """Let nobody hear a stream any more."""
         for listener in self._of.pop(stream, set()):

@@ -16,7 +16,7 @@ from counterpoise.rehearsal.binance_shapes import Texts
 from counterpoise.rehearsal.binance_signing import ApiKey, refuse_stranger
 from counterpoise.rehearsal.binance_streams import Streams
 from counterpoise.rehearsal.boards import Board
-from counterpoise.rehearsal.clock import MarketClock
+from counterpoise.rehearsal.clock import MarketClock, StagedClock
 from counterpoise.rehearsal.denied import Denied
 from counterpoise.rehearsal.endpoints import Endpoint, Endpoints
 from counterpoise.rehearsal.exchange import Exchange
@@ -48,7 +48,7 @@ class Venue:
         With the rules of every symbol.
     market : Market
         What is replayed into it.
-    clock : MarketClock
+    clock : MarketClock or StagedClock
         Its wall is ``time.time()``.
     contract : Contract
         For the funding rule that is told.
@@ -73,7 +73,7 @@ class Venue:
         self,
         exchange: Exchange,
         market: Market,
-        clock: MarketClock,
+        clock: MarketClock | StagedClock,
         contract: Contract,
         keys: Sequence[ApiKey],
         history: History,
@@ -159,11 +159,11 @@ class Venue:
     async def _pump(self) -> None:
         turn = time.perf_counter()
         for event in self._market:
-            wait = self.clock.wall_s(event.ts_ms) - time.time()
-            if wait > 0:
-                await asyncio.sleep(wait)
-                turn = time.perf_counter()
-            elif time.perf_counter() - turn > SLICE_S:
+            waited = False
+            while (wait := self.clock.wall_s(event.ts_ms) - time.time()) > 0:
+                await asyncio.sleep(min(wait, TICK_S))
+                waited, turn = True, time.perf_counter()
+            if not waited and time.perf_counter() - turn > SLICE_S:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
             self.take(event)

@@ -48,6 +48,10 @@ class Board:
         """Ticks of the last trade or, before the first, of the best bid."""
         return self.trades[-1].price if self.trades else self.quoted().bid
 
+    def last_size(self) -> int:
+        """Steps of the last trade; 0 before the first."""
+        return self.trades[-1].size if self.trades else 0
+
     def newest(self, most: int) -> list[Trade]:
         """Newest trades, oldest first."""
         return list(islice(self.trades, max(0, len(self.trades) - most), None))

@@ -14,26 +14,12 @@ from itertools import count
 from counterpoise.rehearsal.account import Account
 from counterpoise.rehearsal.admission import admit, reducible, refuse_taking
 from counterpoise.rehearsal.algos import AlgoDesk
-from counterpoise.rehearsal.feed import (
-    BookTicker,
-    Depth,
-    Level,
-    MarketEvent,
-    MarkPrice,
-    Trade,
-)
+from counterpoise.rehearsal.feed import BookTicker, Depth, Level, MarketEvent, MarkPrice, Trade
 from counterpoise.rehearsal.filters import SymbolRules
 from counterpoise.rehearsal.liquidation import MarginWatch
 from counterpoise.rehearsal.matching import Book, Match, Resting
 from counterpoise.rehearsal.order_log import OrderLog
-from counterpoise.rehearsal.orders import (
-    ZERO,
-    Algo,
-    Order,
-    OrderRequest,
-    Refused,
-    Status,
-)
+from counterpoise.rehearsal.orders import ZERO, Algo, Order, OrderRequest, Refused, Status
 from counterpoise.rehearsal.positions import Position, cents
 from counterpoise.rehearsal.reports import Execution, OrderUpdate, UserTrade, VenueEvent
 
@@ -84,23 +70,24 @@ class Exchange:
 
     def on(self, event: MarketEvent) -> None:
         """Take in a market event: match, trigger, settle, liquidate."""
-        self.advance(event.ts_ms)
+        symbol, now_ms = event.symbol, event.ts_ms
+        self.advance(now_ms)
         if isinstance(event, BookTicker):
-            self._fill_resting(event.symbol, self.books[event.symbol].ticker(event), event.ts_ms)
+            self._fill_resting(symbol, self.books[symbol].ticker(event), now_ms)
         elif isinstance(event, Depth):
-            self._fill_resting(event.symbol, self.books[event.symbol].depth(event), event.ts_ms)
+            self._fill_resting(symbol, self.books[symbol].depth(event), now_ms)
         elif isinstance(event, Trade):
-            self._fill_resting(event.symbol, self.books[event.symbol].trade(event), event.ts_ms)
-            price = self.account.rules[event.symbol].price(event.price)
-            self.algos.see(event.symbol, "CONTRACT_PRICE", price, event.ts_ms)
+            self._fill_resting(symbol, self.books[symbol].trade(event), now_ms)
+            price = self.account.rules[symbol].price(event.price)
+            self.algos.see(symbol, "CONTRACT_PRICE", price, now_ms)
         elif isinstance(event, MarkPrice):
-            self.marks[event.symbol] = event
-            self.account.marks[event.symbol] = event.mark
-            self.algos.see(event.symbol, "MARK_PRICE", event.mark, event.ts_ms)
-            self._margin.look(event.ts_ms)
+            self.marks[symbol] = event
+            self.account.marks[symbol] = event.mark
+            self.algos.see(symbol, "MARK_PRICE", event.mark, now_ms)
+            self._margin.look(now_ms)
         else:
             self.account.settle(event)
-            self._margin.look(event.ts_ms)
+            self._margin.look(now_ms)
 
     def advance(self, now_ms: int) -> None:
         """Let time pass: expire GTD orders, and cancel what a countdown was not renewed for."""
@@ -116,7 +103,8 @@ class Exchange:
         self._set_due()
 
     def _set_due(self) -> None:
-        ends = [o.good_till_ms for o in self.account.open_orders.values() if o.good_till_ms]
+        dated = [o for o in self.account.open_orders.values() if o.time_in_force == "GTD"]
+        ends = [order.good_till_ms for order in dated]
         self._due_ms = min([math.inf, *ends, *self._countdown.values()])
 
     def drain(self) -> list[VenueEvent]:
@@ -237,7 +225,7 @@ class Exchange:
         return replace(order)
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Open orders, oldest first."""
+        """Open orders; one that was changed comes last."""
         return [
             replace(order)
             for order in self.account.open_orders.values()
@@ -251,8 +239,6 @@ class Exchange:
     def _find(self, symbol: str, order_id: int | None, client_id: str | None) -> Order | None:
         self.account.rules_of(symbol)
         return self._orders.find(symbol, order_id, client_id)
-
-    # --- entering an order -------------------------------------------------------------------
 
     def _enter(self, request: OrderRequest, now_ms: int, algo: Algo | None) -> Order:
         ticks, reduces = admit(self.account, self._book(request.symbol), request)
@@ -281,10 +267,11 @@ class Exchange:
             wanted = min(wanted, reducible(self.account, order))
         steps = rules.steps(wanted)
         walked = levels.walk(ticks, steps)
-        if order.time_in_force == "FOK" and sum(size for _, size in walked) < steps:
+        enough = sum(size for _, size in walked) == steps
+        if order.time_in_force == "FOK" and not enough:
             self._finish(order, "EXPIRED", "EXPIRED", now_ms)
             return
-        reach = ticks if order.type == "LIMIT" else walked[-1][0]
+        reach = walked[-1][0] if enough else ticks
         for resting in book.own_crossed(order.side, reach):
             own = self._orders[resting.order_id]
             self._finish(own, "EXPIRED_IN_MATCH", "EXPIRED", now_ms)

@@ -41,7 +41,7 @@ class Recording:
     ----------
     symbol : str
     events : tuple of MarketEvent
-        From the snapshot of the book on, in the order of their time.
+        From the snapshot of the book on, in the order of their time; a mark first.
     before : int
         Messages before the snapshot, which no book can be built from.
     """
@@ -75,8 +75,9 @@ def read_recording(
     rules : SymbolRules
         Of the symbol that was recorded; prices and sizes must lie on its grid.
     funding_rate : Decimal
-        Fraction per 8 h. A recording has no marks: once a second the mark and the index are the
-        middle of the best quotes, with this running rate, settled at 00, 08 and 16 h UTC.
+        Fraction per 8 h. A recording has no marks: from its first event on, once a second, mark
+        and index are the middle of the best quotes, with this running rate, which is settled at 00,
+        08 and 16 h UTC.
 
     Raises
     ------
@@ -234,7 +235,6 @@ def _with_marks(
             due_ms = event.ts_ms // MARK_EVERY_MS * MARK_EVERY_MS
             yield MarkPrice(due_ms, rules.symbol, middle, middle, rate, next_funding_ms)
             due_ms += MARK_EVERY_MS
-        yield event
         if isinstance(event, BookTicker):
             bid, ask = event.bid, event.ask
         elif isinstance(event, Depth) and event.fresh:
@@ -242,3 +242,4 @@ def _with_marks(
             middle = rules.price(bid + ask) / 2
             yield MarkPrice(event.ts_ms, rules.symbol, middle, middle, rate, next_funding_ms)
             due_ms = (event.ts_ms // MARK_EVERY_MS + 1) * MARK_EVERY_MS
+        yield event

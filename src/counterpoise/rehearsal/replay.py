@@ -21,7 +21,8 @@ def replay(
     exchange : Exchange
     on_event : callable
         Called after the exchange took the event in; it may place and cancel at ``event.ts_ms``
-        (or later, to model latency) and ``drain``.
+        (or later, to model latency) and ``drain``. From the first best quote on there is a mark and
+        a book to trade with.
     until_ms : int, optional
         Stop before the first event after this moment; default: to the end.
 

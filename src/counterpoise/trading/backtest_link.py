@@ -105,6 +105,7 @@ class BacktestLink:
     def _arrive(self, at_ns: int, command: Transfer) -> None:
         self._adjust(command.usd)
         self.shell.deliver(TransferDone(at_ns, command.client_id, command.usd, ok=True))
+        self.shell.deliver(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
         signed, entry = 0.0, 0.0

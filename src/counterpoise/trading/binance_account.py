@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal
 
-from counterpoise.errors import FixConfig
+from counterpoise.errors import FixConfig, RetryLater
 from counterpoise.execution.events import (
     Fill,
     Funding,
@@ -79,9 +79,11 @@ class BinanceAccount:
         self._of_symbol = {"symbol": symbol}
         #: Client ids by order number: trades only have the number.
         self._client_ids: dict[int, str] = {}
+        #: Of coins that fees are paid in: until when (monotonic, s), and USD.
+        self._prices: dict[str, tuple[float, float]] = {}
 
     async def snapshot(self) -> Snapshot:
-        """The account as one round of queries finds it; weight 30 to 40.
+        """The account as one round of queries finds it; weight about 25.
 
         Raises
         ------
@@ -263,17 +265,22 @@ class BinanceAccount:
         except VenueRefused as refused:
             return TransferDone(self._now_ns(), client_id, usd, False, str(refused))
         except UnknownFate:
-            listed = await self.rest.call(
-                "GET", "/sapi/v1/asset/transfer", {"type": kind, "startTime": begun_ms}
-            )
-            with reading("asset/transfer"):
-                done = any(
-                    Decimal(row["amount"]) == amount and int(row["timestamp"]) >= begun_ms
-                    for row in listed.get("rows") or []
-                )
-            if not done:
+            if not await self._transferred(kind, amount, begun_ms):
                 raise
         return TransferDone(self._now_ns(), client_id, usd, True)
+
+    async def _transferred(self, kind: str, amount: Decimal, since_ms: int) -> bool:
+        """Whether the list of transfers has it; a list that is not told has nothing."""
+        given: dict[str, str | int] = {"type": kind, "startTime": since_ms}
+        try:
+            listed = await self.rest.call("GET", "/sapi/v1/asset/transfer", given)
+        except (VenueRefused, RetryLater):
+            return False
+        with reading("asset/transfer"):
+            return any(
+                Decimal(row["amount"]) == amount and int(row["timestamp"]) >= since_ms
+                for row in listed.get("rows") or []
+            )
 
     async def _order(
         self, named: dict[str, str | int], client_id: str
@@ -334,13 +341,17 @@ class BinanceAccount:
         return tuple(sorted(fills, key=lambda fill: (fill.ts_ns, int(fill.trade_id))))
 
     async def _usd(self, asset: str, amount: str) -> float:
-        """An amount of a coin in USD at the price of now."""
+        """An amount of a coin in USD, at a price of this minute."""
         if asset in _DOLLARS or float(amount) == 0.0:
             return float(amount)
-        found = await self.rest.call(
-            "GET", "/fapi/v1/premiumIndex", {"symbol": f"{asset}USDT"}, signed=False
-        )
-        return float(amount) * float(found["indexPrice"])
+        until, price = self._prices.get(asset, (0.0, 0.0))
+        if until < time.monotonic():
+            found = await self.rest.call(
+                "GET", "/fapi/v1/premiumIndex", {"symbol": f"{asset}USDT"}, signed=False
+            )
+            price = float(found["indexPrice"])
+            self._prices[asset] = (time.monotonic() + 60.0, price)
+        return float(amount) * price
 
 
 def _side(given: str) -> Side:

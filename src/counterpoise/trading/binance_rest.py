@@ -25,6 +25,8 @@ Params = Mapping[str, str | int | bool]
 #: A clock that is off by more than this is told; from the second on nothing is signed any more.
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 1_000.0, 2_000.0
 RECV_WINDOW_MS = 5_000
+#: Calls of the wallet have another address, and a budget of their own.
+_WALLET = "/sapi/"
 #: Weight a minute that the venue allows, and the share of it that queries may use up.
 WEIGHT_LIMIT, WEIGHT_SHARE = 2_400, 0.9
 
@@ -180,7 +182,8 @@ class BinanceRest:
         self._secrets = () if credentials is None else credentials.secrets
         self._now_s = now_s
         self._correction_ms = 0.0
-        self._blocked_until = 0.0
+        #: Monotonic time until which futures and wallet (True) want to hear nothing.
+        self._silent_until = {False: 0.0, True: 0.0}
         self._minute, self.used_weight = 0, 0
         _keep_out_of_logs(credentials)
         self._client = httpx.AsyncClient(
@@ -263,8 +266,8 @@ class BinanceRest:
         self, method: str, path: str, params: dict[str, str | int | bool], signed: bool
     ) -> Any:
         what = f"{method} {path}"
-        changes = method != "GET"
-        self._refuse_while_busy(what, changes)
+        changes, wallet = method != "GET", path.startswith(_WALLET)
+        self._refuse_while_busy(what, changes, wallet)
         failed, sent = "", False
         try:
             reply = await self._client.send(self._request(method, path, params, signed))
@@ -277,13 +280,13 @@ class BinanceRest:
             if changes and sent:
                 raise UnknownFate(what, failed)
             raise RetryLater(f"{what}: {failed}. Next: check the network, then try again.")
-        return self._answer(what, changes, reply)
+        return self._answer(what, changes, wallet, reply)
 
     def _request(
         self, method: str, path: str, params: dict[str, str | int | bool], signed: bool
     ) -> httpx.Request:
         base = self._endpoints.rest
-        if path.startswith("/sapi/"):
+        if path.startswith(_WALLET):
             if self._endpoints.wallet is None:
                 raise FixConfig(
                     "run.mode", "testnet", "a venue with a wallet", "leave transfers to its page"
@@ -309,9 +312,9 @@ class BinanceRest:
             method, f"{base}{path}?{payload}" if payload else f"{base}{path}", headers=headers
         )
 
-    def _refuse_while_busy(self, what: str, changes: bool) -> None:
+    def _refuse_while_busy(self, what: str, changes: bool, wallet: bool) -> None:
         """Keep from asking while the venue bans us, or while queries have used the minute up."""
-        wait = self._blocked_until - time.monotonic()
+        wait = self._silent_until[wallet] - time.monotonic()
         if wait > 0:
             raise RetryLater(
                 f"{what}: not sent, the venue asked for silence. Next: wait {wait:.0f} s."
@@ -319,15 +322,15 @@ class BinanceRest:
         now_s = self._now_s() + self._correction_ms / 1000.0
         if int(now_s // 60) != self._minute:
             self._minute, self.used_weight = int(now_s // 60), 0
-        if not changes and self.used_weight >= WEIGHT_SHARE * WEIGHT_LIMIT:
+        if not changes and not wallet and self.used_weight >= WEIGHT_SHARE * WEIGHT_LIMIT:
             raise RetryLater(
                 f"{what}: not sent, {self.used_weight} of {WEIGHT_LIMIT} weight of this minute is "
                 f"used and the rest is kept for orders. Next: wait {60 - now_s % 60:.0f} s."
             )
 
-    def _answer(self, what: str, changes: bool, reply: httpx.Response) -> Any:
+    def _answer(self, what: str, changes: bool, wallet: bool, reply: httpx.Response) -> Any:
         used = reply.headers.get("x-mbx-used-weight-1m", "")
-        if used.isdigit():
+        if used.isdigit() and not wallet:
             self.used_weight = int(used)
         try:
             found: Any = json.loads(reply.content)
@@ -340,7 +343,7 @@ class BinanceRest:
         code, reason = _whole(told.get("code")), redact(str(told.get("msg", "")), self._secrets)
         if status in (418, 429):
             wait = _whole(reply.headers.get("retry-after"), 60)
-            self._blocked_until = time.monotonic() + wait
+            self._silent_until[wallet] = time.monotonic() + wait
             raise RetryLater(f"{what}: too many requests (status {status}). Next: wait {wait} s.")
         if code in _THROWN_AWAY or status == 403:
             raise RetryLater(f"{what}: not taken (status {status}, code {code}). Next: try later.")

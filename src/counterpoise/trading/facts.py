@@ -126,12 +126,24 @@ def gather_home(settings: Settings) -> HomeFacts:
 
 
 async def gather_account(
-    settings: Settings, endpoints: Endpoints, credentials: Fact[Credentials]
+    settings: Settings,
+    endpoints: Endpoints,
+    credentials: Fact[Credentials],
+    now_s: Callable[[], float] = time.time,
 ) -> AccountFacts:
-    """Facts of the account, asked all at once after the clock."""
+    """Facts of the account, asked all at once after the clock.
+
+    Parameters
+    ----------
+    settings : Settings
+    endpoints : Endpoints
+    credentials : Credentials or Unknown
+    now_s : callable
+        The clock that should be the venue's: this machine's, or the market's of a replay.
+    """
     symbol = settings.venue.symbol
     keys = None if isinstance(credentials, Unknown) else credentials
-    rest = BinanceRest(endpoints, keys)
+    rest = BinanceRest(endpoints, keys, now_s=now_s)
     account = BinanceAccount(rest, symbol)
     terms = account.terms
     try:
@@ -197,14 +209,26 @@ def _free_bytes(state: Path) -> float:
 
 
 def _last_run(settings: Settings) -> "Run | None":
-    from counterpoise.journal.place import place_in, place_of
+    """Last run of the journal; None where there is a place for one and nothing in it yet."""
+    from sqlalchemy import inspect
+    from sqlalchemy.exc import DBAPIError
+
+    from counterpoise.journal.place import place_in, place_of, refusal
     from counterpoise.journal.reading import Reader
     from counterpoise.journal.tables import Run
 
     where = place_in(settings)
-    file = place_of(where).file
-    if file is not None and not file.exists():
+    place = place_of(where)
+    if place.file is not None and not place.file.exists():
         return None
+    engine = place.engine(writes=False)
+    try:
+        if not inspect(engine).get_table_names():
+            return None
+    except DBAPIError as error:
+        raise refusal(place.name, error) from None
+    finally:
+        engine.dispose()
     with Reader(where) as reader:
         runs = reader.records(Run, newest=1)
     return runs[-1] if runs else None

@@ -4,6 +4,7 @@ Where it connects is the only difference between a rehearsal, paper, testnet and
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nautilus_trader.adapters.binance import (
     BINANCE,
@@ -46,7 +47,7 @@ class Wires:
 
 
 def node_of(
-    shell: Shell, instrument_id: InstrumentId, keys: Credentials, wires: Wires
+    shell: Shell, instrument_id: InstrumentId, keys: Credentials, wires: Wires, folder: Path
 ) -> TradingNode:
     """Build a node; it is not started.
 
@@ -57,6 +58,8 @@ def node_of(
     keys : Credentials
         Handed to NautilusTrader and kept nowhere else.
     wires : Wires
+    folder : Path
+        For NautilusTrader's own log.
     """
     where = {
         "api_key": keys.api_key.reveal(),
@@ -71,7 +74,13 @@ def node_of(
     node = TradingNode(
         TradingNodeConfig(
             trader_id=TraderId("COUNTERPOISE-001"),
-            logging=LoggingConfig(log_level="ERROR", print_config=False),
+            logging=LoggingConfig(
+                log_level="OFF",
+                log_level_file="WARNING",
+                log_directory=str(folder),
+                log_file_name="nautilus",
+                print_config=False,
+            ),
             data_clients={
                 BINANCE: BinanceDataClientConfig(**where, base_url_ws=wires.stream or None)
             },

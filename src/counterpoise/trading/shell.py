@@ -4,6 +4,8 @@ One strategy for the event-driven backtest, a rehearsal, paper, testnet and live
 nothing. What a controller wants remembered is committed before any of its commands leaves.
 """
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -60,6 +62,7 @@ from counterpoise.execution.events import (
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.records import Record
 from counterpoise.trading.refusals import WOULD_TAKE, refusal_of
+from counterpoise.units import NS_PER_MS, NS_PER_S
 
 #: Of what the shell asks an account link: everything NautilusTrader does not do.
 Asked = QueryOrder | QueryAccount | SetLeverage | Transfer | Countdown | Alarm
@@ -120,7 +123,6 @@ class Shell(Strategy):  # type: ignore[misc]
     ) -> None:
         super().__init__(StrategyConfig(strategy_id="counterpoise", order_id_tag="000"))
         self.controller = controller
-        self._instrument_id = instrument_id
         self._commit = commit
         self._link = link
         self._first = first
@@ -129,25 +131,51 @@ class Shell(Strategy):  # type: ignore[misc]
         self._waiting: deque[Event] = deque()
         self._taken_over: dict[str, float] = {}
         self._delivering = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._quick_ns: deque[int] = deque(maxlen=1000)
+        self.instrument_id = instrument_id
+        self.started = asyncio.Event()
+        #: Called where records could not be committed or a machine failed: nothing more is sent.
+        self.failed: Callable[[], None] | None = None
+        self.failure: Exception | None = None
         #: Called after each event that led to something; for the screen and for tests.
         self.watch: Callable[[Event, Sequence[Record], Sequence[Command]], None] | None = None
 
     def on_start(self) -> None:
         """Subscribe, and carry out what the start led to."""
-        self.instrument = self.cache.instrument(self._instrument_id)
-        self.subscribe_quote_ticks(self._instrument_id)
-        self.subscribe_trade_ticks(self._instrument_id)
+        self.instrument = self.cache.instrument(self.instrument_id)
+        self.subscribe_quote_ticks(self.instrument_id)
+        self.subscribe_trade_ticks(self.instrument_id)
         if self._now_ns is None:
             self._now_ns = self.clock.timestamp_ns
             self.subscribe_data(DataType(Told))
         else:
             self.subscribe_data(
                 DataType(
-                    BinanceFuturesMarkPriceUpdate, metadata={"instrument_id": self._instrument_id}
+                    BinanceFuturesMarkPriceUpdate, metadata={"instrument_id": self.instrument_id}
                 ),
                 client_id=ClientId("BINANCE"),
             )
         self._carry_out(self._first)
+        self.started.set()
+
+    def leave(self) -> None:
+        """An orderly end: stops rest on, and the countdown that would cancel orders ends."""
+        for timer in self._timers.values():
+            timer.cancel()
+        if self.failure is None:
+            self._carry_out(self.controller.end())
+
+    def latencies_ms(self) -> dict[str, float]:
+        """From an event's arrival to its orders handed over: median and 99 % of the last 1000."""
+        if not self._quick_ns:
+            return {}
+        ordered = sorted(self._quick_ns)
+        last = len(ordered) - 1
+        return {
+            "event_to_order_p50": ordered[last // 2] / NS_PER_MS,
+            "event_to_order_p99": ordered[round(0.99 * last)] / NS_PER_MS,
+        }
 
     def deliver(self, event: Event) -> None:
         """Hand an event to the controller; from within a delivery it waits its turn."""
@@ -166,7 +194,7 @@ class Shell(Strategy):  # type: ignore[misc]
         self._taken_over[client_id] = fee_usd
         self.submit_order(
             self.order_factory.market(
-                self._instrument_id,
+                self.instrument_id,
                 OrderSide.BUY,
                 self.instrument.make_qty(self.controller.short_eth),
                 reduce_only=True,
@@ -175,15 +203,44 @@ class Shell(Strategy):  # type: ignore[misc]
         )
 
     def _handle(self, event: Event) -> None:
-        out = self.controller.handle(event)
+        if self.failure is not None:
+            return
+        begun_ns = time.perf_counter_ns()
+        try:
+            out = self.controller.handle(event)
+        except Exception as failure:
+            self._fail(failure)
+            return
         if out.records or out.commands:
             self._carry_out(out)
+            if any(isinstance(command, Place) for command in out.commands):
+                self._quick_ns.append(time.perf_counter_ns() - begun_ns)
             if self.watch is not None:
                 self.watch(event, out.records, out.commands)
 
+    def _fail(self, failure: Exception) -> None:
+        """Do nothing more: stops rest on, and the venue's countdown cancels orders."""
+        self.failure = failure
+        if self.failed is None:
+            raise failure
+        self._link.send(
+            Alarm(
+                "critical",
+                "run:failed",
+                f"The run stops, as it can no longer be trusted: {failure}",
+                "look at the position and the log, mend the cause, then start again",
+            )
+        )
+        self.failed()
+
     def _carry_out(self, out: Outbox) -> None:
         if out.records:
-            self._commit(out.records)
+            try:
+                self._commit(out.records)
+            except Exception as failure:
+                # What cannot be remembered is not done.
+                self._fail(failure)
+                return
         for command in out.commands:
             self._send(command)
 
@@ -192,7 +249,7 @@ class Shell(Strategy):  # type: ignore[misc]
             case Place():
                 self.submit_order(
                     self.order_factory.limit(
-                        self._instrument_id,
+                        self.instrument_id,
                         _side(command.side),
                         self.instrument.make_qty(command.size),
                         self.instrument.make_price(command.price),
@@ -205,7 +262,7 @@ class Shell(Strategy):  # type: ignore[misc]
             case PlaceStop():
                 self.submit_order(
                     self.order_factory.stop_market(
-                        self._instrument_id,
+                        self.instrument_id,
                         _side(command.side),
                         self.instrument.make_qty(command.size),
                         self.instrument.make_price(command.trigger),
@@ -226,12 +283,23 @@ class Shell(Strategy):  # type: ignore[misc]
                 self._link.send(command)
 
     def _wake_at(self, command: WakeAt) -> None:
-        at_ns = command.ts_ns if self._wall_ns is None else self._wall_ns(command.ts_ns)
-        if command.name in self.clock.timer_names:
-            self.clock.cancel_timer(command.name)
-        self.clock.set_time_alert_ns(
-            command.name, max(at_ns, self.clock.timestamp_ns() + 1), self._woken
-        )
+        if self._wall_ns is None:
+            if command.name in self.clock.timer_names:
+                self.clock.cancel_timer(command.name)
+            at_ns = max(command.ts_ns, self.clock.timestamp_ns() + 1)
+            self.clock.set_time_alert_ns(command.name, at_ns, self._woken)
+            return
+        # NautilusTrader's live timers call from a thread of their own; the machines know only one.
+        timer = self._timers.pop(command.name, None)
+        if timer is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        wait_s = max(self._wall_ns(command.ts_ns) - time.time_ns(), 0) / NS_PER_S
+        self._timers[command.name] = loop.call_later(wait_s, self._wake, command.name)
+
+    def _wake(self, name: str) -> None:
+        self._timers.pop(name, None)
+        self.deliver(Wake(self.now_ns(), name))
 
     def _woken(self, event: TimeEvent) -> None:
         self.deliver(Wake(self.now_ns(), event.name))
