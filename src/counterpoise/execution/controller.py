@@ -9,6 +9,7 @@ import math
 from typing import Literal
 
 from counterpoise.config import Settings
+from counterpoise.decision.fast_band import timing
 from counterpoise.decision.moment import (
     STATE_MINUTE,
     STATE_MOVED,
@@ -27,6 +28,7 @@ from counterpoise.execution.events import (
     Operator,
     OrderUpdate,
     Quote,
+    Side,
     Signals,
     Snapshot,
 )
@@ -123,7 +125,7 @@ class Controller:
         self.now_ns = 0
         self.quote: Quote | None = None
         self.decision_id = self.schedule_id = 0
-        self._retry_ns = 0
+        self._retry_ns = self._wanted_ns = 0
         self._halted_flags = -1
         self._moved_usd = 0.0
         self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
@@ -407,11 +409,27 @@ class Controller:
         away = self.goal_eth - self.short_eth
         urgent = self.mode == "flattening" or (verdict is not None and verdict.urgent)
         urgency = 0.0 if row is None or math.isnan(row.urgency) else row.urgency
+        side: Side = "sell" if away > 0.0 else "buy"
+        fast = self.judge.fast
+        if fast is not None:
+            self._wanted_ns = self._wanted_ns or self.now_ns
+            when = timing(
+                side,
+                flow=fast.flow,
+                microprice_usd=fast.microprice_usd,
+                waited_s=(self.now_ns - self._wanted_ns) / NS_PER_S,
+                forced=urgent,
+                rule=self.judge.fast_rule,
+            )
+            if when.wait:
+                return
+            urgency = 1.0 if when.hurry else urgency
+        self._wanted_ns = 0
         self.schedule_id += 1
         plan = plan_schedule(
             self.schedule_id,
             self.decision_id,
-            "sell" if away > 0.0 else "buy",
+            side,
             abs(away),
             quote,
             self.now_ns,
