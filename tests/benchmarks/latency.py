@@ -9,7 +9,6 @@ same node, in processes of their own, one after the other and again, in the same
 import asyncio
 import json
 import multiprocessing
-import os
 import sqlite3
 import subprocess
 import sys
@@ -29,37 +28,42 @@ PER_S, EVERY, FALLS = 50, 10, 300
 ROUNDS = 1
 FIRST_USD, FALL_SHARE = 3000.0, 0.001
 KEY, SECRET = "bench-key", "bench-secret"
-#: The market is still while a node connects.
-STILL_S = 12.0
+#: Quotes for which the market goes on being still once a node is ready.
+STILL = 2 * PER_S
 
 
-def _market(first_ms: int) -> Iterator[Any]:
-    """Quotes that stay, and every so often fall; marks follow."""
-    from counterpoise.rehearsal.feed import BookTicker, Depth, MarkPrice
+class Falling:
+    """Quotes that stay until a node is ready, then fall every so often; marks follow."""
 
-    symbol, number = "ETHUSDT", 1
-    price = round(FIRST_USD * 100)
-    total = round(STILL_S * PER_S) + FALLS * EVERY + PER_S
-    bids: tuple[tuple[int, int], ...] = ()
-    asks: tuple[tuple[int, int], ...] = ()
-    for k in range(total):
-        ts_ms = first_ms + k * 1000 // PER_S
-        falls = k >= STILL_S * PER_S and (k - round(STILL_S * PER_S)) % EVERY == 0
-        if falls:
-            price = round(price * (1 - FALL_SHARE))
-        size = 100_000 + k
-        gone_bids = tuple((level, 0) for level, _ in bids if level != price)
-        gone_asks = tuple((level, 0) for level, _ in asks if level != price + 1)
-        bids, asks = ((price, size),), ((price + 1, size),)
-        yield Depth(
-            ts_ms, symbol, number, number + 1, number - 1, gone_bids + bids, gone_asks + asks, True
-        )
-        if k % PER_S == 0:
-            usd = Decimal(price) / 100
-            next_ms = ts_ms + 8 * 3_600_000
-            yield MarkPrice(ts_ms, symbol, usd, usd, Decimal("0.0001"), next_ms)
-        yield BookTicker(ts_ms, symbol, number + 1, price, size, price + 1, size)
-        number += 2
+    def __init__(self, first_ms: int) -> None:
+        self.first_ms, self.ready = first_ms, False
+
+    def __iter__(self) -> Iterator[Any]:
+        from counterpoise.rehearsal.feed import BookTicker, Depth, MarkPrice
+
+        symbol, number, k, left = "ETHUSDT", 1, 0, STILL + FALLS * EVERY + PER_S
+        price = round(FIRST_USD * 100)
+        bids: tuple[tuple[int, int], ...] = ()
+        asks: tuple[tuple[int, int], ...] = ()
+        while left:
+            ts_ms = self.first_ms + k * 1000 // PER_S
+            k += 1
+            left -= self.ready
+            step = FALLS * EVERY + PER_S - left
+            if step >= 0 and left >= PER_S and step % EVERY == 0:
+                price = round(price * (1 - FALL_SHARE))
+            size = 100_000 + k
+            gone_bids = tuple((level, 0) for level, _ in bids if level != price)
+            gone_asks = tuple((level, 0) for level, _ in asks if level != price + 1)
+            bids, asks = ((price, size),), ((price + 1, size),)
+            ids = number, number + 1, number - 1
+            yield Depth(ts_ms, symbol, *ids, gone_bids + bids, gone_asks + asks, True)
+            if k % PER_S == 1:
+                usd = Decimal(price) / 100
+                next_ms = ts_ms + 8 * 3_600_000
+                yield MarkPrice(ts_ms, symbol, usd, usd, Decimal("0.0001"), next_ms)
+            yield BookTicker(ts_ms, symbol, number + 1, price, size, price + 1, size)
+            number += 2
 
 
 def _serve(pipe: Connection) -> None:
@@ -97,11 +101,13 @@ async def _venue(pipe: Connection) -> None:
     contract = contract_at("binance", now_ms)
     exchange = Exchange([rules_of(contract)], Decimal(5_000_000))
     clock = MarketClock(now_ms, time.time(), 1.0)
-    market = list(_market(now_ms))
+    market = Falling(now_ms)
     async with Noting(
         exchange, market, clock, contract, [ApiKey(KEY, SECRET)], History({})
     ) as venue:
         pipe.send((venue.url_http, venue.url_ws))
+        await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+        market.ready = True
         await venue.ended.wait()
         await asyncio.sleep(0.5)
         pipe.send((sent, arrived))
@@ -135,7 +141,7 @@ async def _idle(http: str, stream: str, folder: Path) -> None:
     rows.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, price REAL)")
 
     class Idle(Strategy):  # type: ignore[misc]
-        last = FIRST_USD
+        last, told = FIRST_USD, False
 
         def on_start(self) -> None:
             self.instrument = self.cache.instrument(instrument_id)
@@ -143,6 +149,9 @@ async def _idle(http: str, stream: str, folder: Path) -> None:
 
         def on_quote_tick(self, tick: Any) -> None:
             bid = tick.bid_price.as_double()
+            if not self.told:
+                self.told = True
+                print("ready", flush=True)
             if bid >= self.last:
                 return
             self.last = bid
@@ -238,6 +247,7 @@ async def _ours(http: str, stream: str, folder: Path) -> None:
             funding_cost=0.0,
         )
     )
+    print("ready", flush=True)
     await running
 
 
@@ -252,9 +262,14 @@ def _round(side: str) -> list[float]:
         node = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.latency", side, http, stream, folder],
             cwd=ROOT,
-            env={**os.environ},
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        assert node.stdout is not None
+        for line in node.stdout:
+            if line.strip() == "ready":
+                break
+        mine.send("begin")
         sent, arrived = mine.recv()
         node.kill()
         node.wait()

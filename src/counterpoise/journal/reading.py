@@ -31,6 +31,8 @@ from counterpoise.journal.place import KEY, place_of, refusal
 from counterpoise.journal.store import refuse_schema
 from counterpoise.journal.tables import LAYOUTS
 
+#: Sums of sizes differ from the whole by less than this, ETH.
+_ROUNDING = 1e-9
 Kind = TypeVar("Kind")
 
 
@@ -177,11 +179,17 @@ class Reader:
         )
 
     def unsettled_orders(self) -> list[OrderSent]:
-        """Orders that may have left and have no state it ends in: each is to be queried."""
+        """Orders that may have left, without an end and not filled whole: each is to be queried."""
         wanted, c = self._select(OrderSent)
-        states = LAYOUTS[OrderState].table.c
+        states, fills = LAYOUTS[OrderState].table.c, LAYOUTS[FillBooked].table.c
         settled = select(states.client_id).where(states.status.in_(ENDED))
-        return self._ask(OrderSent, wanted.where(c.client_id.not_in(settled)).order_by(c.seq))
+        filled = (
+            select(func.coalesce(func.sum(fills.size), 0.0))
+            .where(fills.client_id == c.client_id)
+            .scalar_subquery()
+        )
+        wanted = wanted.where(c.client_id.not_in(settled), filled < c.size - _ROUNDING)
+        return self._ask(OrderSent, wanted.order_by(c.seq))
 
     def counted_short(self) -> float | None:
         """Short as we counted it last, ETH: after a fill, or beside the account as it was seen."""
