@@ -32,6 +32,7 @@ from counterpoise.cli import (
     status,
     stress,
     study,
+    trading,
     tune,
     update,
 )
@@ -58,6 +59,7 @@ ROOMS = (
     explain,
     journal,
     update,
+    trading,
     doctor,
     status,
     kill_switch,

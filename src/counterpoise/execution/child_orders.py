@@ -14,8 +14,9 @@ ENDED: frozenset[Status] = frozenset({"filled", "canceled", "rejected", "expired
 WOULD_TAKE = -5022
 #: Binance: a client id is in use by an open order, so the order is there.
 DUPLICATE = -4116
-#: A venue refuses an order that arrives later than this (recvWindow): only from then on is an
-#: order it does not know one that will never be.
+#: A venue refuses an order that arrives later than this (recvWindow). One that is not known so long
+#: after it was not known before will never be. It is not counted from the sending: our clock, the
+#: time of the events, may run behind.
 NEVER_LATER_NS = 5_000_000_000
 
 
@@ -37,6 +38,8 @@ class ChildOrder:
         When the venue was last sent anything about it.
     questions : int
         Queries since the venue last answered.
+    not_found_ns : int
+        When the venue first did not know it; 0 before.
     """
 
     client_id: str
@@ -53,6 +56,7 @@ class ChildOrder:
     canceling: bool = False
     asked_ns: int = 0
     questions: int = 0
+    not_found_ns: int = 0
     trades: set[str] = field(default_factory=set)
 
     @property
@@ -83,10 +87,11 @@ class ChildOrder:
         # What ended does not live again: such an update was overtaken on its way.
         if self.live:
             status = event.status
-            too_early = event.ts_ns - self.sent_ns < NEVER_LATER_NS
-            if (status == "missing" and too_early) or (
-                status == "rejected" and event.code == DUPLICATE
-            ):
+            if status == "missing":
+                self.not_found_ns = self.not_found_ns or event.ts_ns
+                if event.ts_ns - self.not_found_ns < NEVER_LATER_NS:
+                    status = "unknown"
+            elif status == "rejected" and event.code == DUPLICATE:
                 status = "unknown"
             if status == "filled":
                 self.filled = self.steps

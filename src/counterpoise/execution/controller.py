@@ -422,8 +422,11 @@ class Controller:
             settings=self.settings.twap,
             seed=self.schedule_id,
         )
-        out.records.append(plan)
         self.twap = Twap(plan, self.filters, self.settings.twap, self.prefix)
+        if urgent and plan.status == "working":
+            self.twap.hurry(out)  # which records the plan
+        else:
+            out.records.append(plan)
         self.twap.handle(quote, out)
 
     def _refuse_unconfirmed(self, out: Outbox) -> None:

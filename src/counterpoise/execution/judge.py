@@ -136,7 +136,7 @@ class Judge:
         self._sections = settings.model_dump(include={"hedge", "safety", "capital", "risk"})
         self._exposed_before = math.nan
         self._first_ns: float = math.inf
-        self._spot = self._price = self._mark = math.nan
+        self._spot = self._price = self._mark = self._index_to_mark = math.nan
         self._priced_ns = self._marked_ns = 0
         book = self.desk.book
         book[SHARE, 0], book[STEP, 0] = 1.0, contract.step_eth
@@ -153,12 +153,14 @@ class Judge:
         return self._spot
 
     def see_quote(self, quote: Quote) -> None:
-        """Take in the best bid and ask."""
+        """Take in the best bid and ask; spot follows them by the basis of the last mark."""
         self._price, self._priced_ns = 0.5 * (quote.bid + quote.ask), quote.ts_ns
+        self._spot = self._price * self._index_to_mark
 
     def see_mark(self, mark: Mark) -> None:
         """Take in the venue's mark and index; the index stands for the spot price."""
         self._mark, self._spot, self._marked_ns = mark.mark, mark.index, mark.ts_ns
+        self._index_to_mark = mark.index / mark.mark
 
     def decide(
         self, now_ns: int, committed_eth: float, *, bar: bool, band: tuple[float, ...] | None = None

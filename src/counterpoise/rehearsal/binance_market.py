@@ -64,6 +64,7 @@ def _symbol(venue: "Venue", texts: Texts) -> Json:
         "quotePrecision": 8,
         "underlyingType": "COIN",
         "underlyingSubType": ["Layer-1"],
+        "settlePlan": 0,
         "triggerProtect": f"{band:.4f}",
         "liquidationFee": f"{rules.liquidation_fee:.6f}",
         "marketTakeBound": f"{band:.2f}",
@@ -242,6 +243,31 @@ def funding_info(venue: "Venue", params: Params, key: ApiKey | None) -> list[Jso
     ]
 
 
+def open_interest(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
+    """The newest reading of open interest."""
+    symbol = venue.symbol(params)
+    readings = venue.history.open_interest(symbol, "5m", (None, None), 1, venue.now_ms())
+    if not readings:
+        raise Denied(-1001, "The history holds no open interest.", status=503)
+    newest = readings[-1]
+    return {
+        "openInterest": newest["sumOpenInterest"],
+        "symbol": symbol,
+        "time": newest["timestamp"],
+    }
+
+
+def open_interest_past(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
+    """Readings of open interest."""
+    return venue.history.open_interest(
+        venue.symbol(params),
+        params.text("period"),
+        (params.whole_or_none("startTime"), params.whole_or_none("endTime")),
+        params.limit(30, 500),
+        venue.now_ms(),
+    )
+
+
 def trades(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
     """The newest public trades."""
     symbol = venue.symbol(params)
@@ -318,6 +344,8 @@ ENDPOINTS: Endpoints = {
     ("GET", "/fapi/v1/continuousKlines"): _klines_of("perp_bars"),
     ("GET", "/fapi/v1/markPriceKlines"): _klines_of("mark_bars"),
     ("GET", "/fapi/v1/premiumIndexKlines"): _klines_of("premium_bars"),
+    ("GET", "/fapi/v1/openInterest"): _open(open_interest),
+    ("GET", "/futures/data/openInterestHist"): _open(open_interest_past),
     ("GET", "/api/v3/ping"): _open(ping),
     ("GET", "/api/v3/time"): _open(server_time),
     ("GET", "/api/v3/exchangeInfo"): _open(spot_exchange_info, 20),

@@ -1,5 +1,7 @@
 """Binance's REST calls that place, cancel and tell of orders, conditional ones included."""
 
+import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from counterpoise.rehearsal import binance_shapes as shapes
@@ -107,19 +109,47 @@ def check(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
 
 def place_many(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
     """Place up to five; each has its own order or refusal."""
-    import json
+    return _each(place, venue, _listed(params, "batchOrders", 5, _as_sent), key)
 
+
+def cancel_many(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
+    """Cancel up to ten by number or by name; each has its own order or refusal."""
+    number = bool(params.get("orderIdList"))
+    listed, name = (
+        ("orderIdList", "orderId") if number else ("origClientOrderIdList", "origClientOrderId")
+    )
+    symbol = params.text("symbol")
+    each = _listed(params, listed, 10, lambda one: {"symbol": symbol, name: str(one)})
+    return _each(cancel, venue, each, key)
+
+
+def _as_sent(one: Any) -> dict[str, str]:
+    return {str(name): str(value) for name, value in one.items()}
+
+
+def _listed(
+    params: Params, name: str, most: int, read: Callable[[Any], dict[str, str]]
+) -> list[Params]:
     try:
-        asked = json.loads(params.text("batchOrders"))
-        each = [Params({str(k): str(v) for k, v in one.items()}) for one in asked]
+        each = [Params(read(one)) for one in json.loads(params.text(name))]
     except (ValueError, AttributeError, TypeError):
-        raise Denied(-1100, "Illegal characters found in parameter 'batchOrders'.") from None
-    if not 0 < len(each) <= 5:
-        raise Denied(-4082, "Invalid number of batch place orders.")
+        raise Denied(-1100, f"Illegal characters found in parameter '{name}'.") from None
+    if not 0 < len(each) <= most:
+        raise Denied(-4082, f"Invalid number of batch orders: 1 to {most}.")
+    return each
+
+
+def _each(
+    call: Callable[["Venue", Params, ApiKey | None], Json],
+    venue: "Venue",
+    each: list[Params],
+    key: ApiKey | None,
+) -> list[Json]:
+    """Replies of a call to several requests; one that is refused does not stop the others."""
     replies = []
     for one in each:
         try:
-            replies.append(place(venue, one, key))
+            replies.append(call(venue, one, key))
         except (Denied, Refused) as refused:
             replies.append({"code": refused.code, "msg": refused.message})
     return replies
@@ -287,6 +317,7 @@ ENDPOINTS: Endpoints = {
     ("DELETE", "/fapi/v1/order"): Endpoint(cancel),
     ("POST", "/fapi/v1/order/test"): Endpoint(check),
     ("POST", "/fapi/v1/batchOrders"): Endpoint(place_many, 5, orders=5),
+    ("DELETE", "/fapi/v1/batchOrders"): Endpoint(cancel_many),
     ("GET", "/fapi/v1/openOrder"): Endpoint(query_open),
     ("GET", "/fapi/v1/openOrders"): Endpoint(open_orders, _many),
     ("GET", "/fapi/v1/allOrders"): Endpoint(all_orders, 5),

@@ -44,6 +44,8 @@ from counterpoise.watch.kill_switch import KillSwitch, Standing, obey_signals
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the kill switch, and two heartbeats.
 LOOK_S, BEAT_S = 0.5, 1.0
+#: Seconds that the first decision waits for prices.
+PRICES_S = 20.0
 #: Market seconds after an hour at which settled funding is asked for.
 FUNDING_AFTER_S = 30.0
 
@@ -255,6 +257,9 @@ async def _hours(feed: LiveFeed, where: Where, shell: Shell, first: Hour) -> Non
     """Tell the hours as they come; the first one was worked out before the start."""
     told = first
     clock = where.clock or WallClock()
+    with suppress(TimeoutError):
+        # The first decision is made on prices; without them it is made, and says why it holds.
+        await asyncio.wait_for(shell.priced.wait(), PRICES_S)
     _tell_hour(shell, told)
     async for hour in feed.hours(clock):
         if hour.signals.ts_ns > told.signals.ts_ns:
