@@ -152,7 +152,7 @@ def test_over_the_wire_the_rows_are_those_of_one_fetch(tmp_path) -> None:
         begin(settings, venue.first_ms, first_ms)
         desk = HourDesk(settings, bring)
         found = []
-        for k in range(9):
+        for k in (0, 1, 8):
             # A settlement is told a minute after its hour.
             venue.now_ms = first_ms + k * HOUR_MS + 5_000
             assert desk.hour(first_ms + k * HOUR_MS).late == (k % 8 == 0)
@@ -161,8 +161,8 @@ def test_over_the_wire_the_rows_are_those_of_one_fetch(tmp_path) -> None:
         whole = settings_of(tmp_path / "whole", sources=sources, hedge={"policy": "manual_vol_7d"})
         begin(whole, venue.first_ms, venue.now_ms)
         rows, _ = history_of(Lake(whole.lake), whole, first_ms, first_ms + 8 * HOUR_MS)
-    assert [hour.late for hour in found] == [False] * 9
-    for hour, row in zip(found, rows, strict=True):
+    assert [hour.late for hour in found] == [False] * 3
+    for hour, row in zip(found, (rows[0], rows[1], rows[8]), strict=True):
         assert hour.signals.why == ""
         assert_same(hour.signals, row)
     assert len({row.funding_cost for row in rows}) > 1
