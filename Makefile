@@ -5,10 +5,13 @@ STAMP := $(VENV)/.installed
 # The peers of `make bench` live in environments of their own.
 PEER := .venv-vectorbt
 PEER_LSTM := .venv-pytorch
+# The foreign clients that the tests drive against the local venues, too.
+CLIENTS := .venv-clients
 ANVIL := .anvil
 ANVIL_VERSION := 1.7.1
 PEER_CONSTRAINTS := tests/benchmarks/constraints-vectorbt.txt
 PEER_LSTM_CONSTRAINTS := tests/benchmarks/constraints-pytorch.txt
+CLIENT_CONSTRAINTS := tests/rehearsal/constraints-clients.txt
 
 .PHONY: demo test test-long bench lint format clean
 
@@ -30,6 +33,13 @@ $(PEER_LSTM)/.installed: $(PEER_LSTM_CONSTRAINTS) tools/make-venv.sh
 		--constraint $(PEER_LSTM_CONSTRAINTS) torch numpy
 	@touch $@
 
+$(CLIENTS)/.installed: $(CLIENT_CONSTRAINTS) tools/make-venv.sh
+	@sh tools/make-venv.sh $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(CLIENT_CONSTRAINTS) \
+		python-binance binance-sdk-derivatives-trading-usds-futures
+	@touch $@
+
 # A real Ethereum node for the tests; without npm they skip and say so.
 $(ANVIL)/.installed: Makefile
 	@if command -v npm >/dev/null 2>&1; then \
@@ -43,10 +53,10 @@ $(ANVIL)/.installed: Makefile
 demo: $(STAMP)
 	$(BIN)/counterpoise demo --out demo-out
 
-test: $(STAMP) $(ANVIL)/.installed lint
+test: $(STAMP) $(ANVIL)/.installed $(CLIENTS)/.installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-long: $(STAMP) $(ANVIL)/.installed
+test-long: $(STAMP) $(ANVIL)/.installed $(CLIENTS)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 bench: $(STAMP) $(PEER)/.installed $(PEER_LSTM)/.installed
@@ -62,4 +72,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(PEER) $(PEER_LSTM) $(ANVIL) demo-out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEER) $(PEER_LSTM) $(CLIENTS) $(ANVIL) demo-out .pytest_cache .mypy_cache .ruff_cache

@@ -11,8 +11,9 @@ from counterpoise.config import Settings, load_settings
 from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.timeline import Timeline
+from counterpoise.signals.evaluation import evaluate
 from counterpoise.signals.forecasts import Forecasts
-from counterpoise.signals.training import evaluate, forecast
+from counterpoise.signals.training import forecast
 from counterpoise.study.compare import RECOMMENDED, Study, run_study
 from counterpoise.study.verdict import verdict
 from counterpoise.units import stamp

@@ -33,6 +33,7 @@ from counterpoise.contradictions import (
     refuse_contradictions,
     value_at,
 )
+from counterpoise.credentials import refuse_secrets_in_file
 from counterpoise.endpoints import SourceSettings
 from counterpoise.errors import FixConfig
 from counterpoise.holdings import ExposureSettings, HoldingSettings
@@ -285,8 +286,9 @@ def _place_beside(folder: Path, raw: dict[str, Any]) -> None:
     holdings = exposure.get("holdings")
     sources = raw.get("sources")
     events = sources.get("events") if isinstance(sources, dict) else None
-    for table in (raw, exposure, events, *(holdings if isinstance(holdings, list) else ())):
-        for key in ("lake", "flows", "rate_file", "file"):
+    tables = (raw, exposure, events, raw.get("run"))
+    for table in (*tables, *(holdings if isinstance(holdings, list) else ())):
+        for key in ("lake", "flows", "rate_file", "file", "state"):
             given = table.get(key) if isinstance(table, dict) else None
             if isinstance(given, str) and given.strip():
                 table[key] = str(folder / table[key])
@@ -305,14 +307,15 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
     Raises
     ------
     FixConfig
-        Missing file, broken TOML, unknown key or environment variable, or a value out of range,
-        naming the key and the file, variable or command line it came from.
+        Missing file, broken TOML, a secret in the file, unknown key or environment variable, or a
+        value out of range, naming the key and the file, variable or command line it came from.
     """
     default = Path("counterpoise.toml")
     source = file or (default if default.exists() else None)
     raw: dict[str, Any] = {}
     if source is not None:
         raw = read_file(source)
+        refuse_secrets_in_file(source, raw)
         _place_beside(source.parent, raw)
     return _load(Sources(overrides or {}, _environment(), source, raw, known_keys()))
 

@@ -58,16 +58,61 @@ class TwapSettings(Section):
 class ProtectionSettings(Section):
     """What rests on the venue so that it protects when we are gone."""
 
+    stop_inside: Annotated[float, Field(ge=0.002, le=0.2)] = Field(
+        0.02, description="distance of the stop below the liquidation price, a share of it"
+    )
+    stop_further: Annotated[float, Field(ge=0.02, le=1.0)] = Field(
+        0.05, description="rise beyond the old liquidation price that the rest must survive"
+    )
+    stop_slippage: Annotated[float, Field(ge=0.0, le=0.1)] = Field(
+        0.005,
+        description="what a triggered stop is expected to pay beyond its trigger, fees included",
+    )
+    stop_tolerance: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
+        0.25, description="share of stop_inside by which a stop may be off before it is replaced"
+    )
+    spot_stop: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None, description="fall from the highest mark at which the short is raised to a full hedge"
+    )
+    countdown_s: Annotated[int, Field(ge=0, le=3_600)] = Field(
+        60, description="silence after which the venue cancels open orders; 0 is off"
+    )
+    transfers: Literal["by_hand", "automatic"] = Field(
+        "by_hand", description="whether collateral is moved by us or asked of a person"
+    )
+    transfer_min_usd: Annotated[float, Field(ge=1, le=1_000_000)] = Field(
+        100.0, description="smallest amount of collateral worth moving"
+    )
+    transfer_cooldown_s: Annotated[int, Field(ge=0, le=604_800)] = Field(
+        600,
+        description="seconds after a transfer before collateral is taken out, or a refused one "
+        "tried again",
+    )
+
 
 class AlertSettings(Section):
-    """Whom to tell, and how often."""
+    """Whom to tell, and how often; the addresses are secrets: ``ALERT_URLS``."""
+
+    severity: Literal["info", "warning", "critical"] = Field(
+        "warning", description="least severity that is sent"
+    )
+    quiet_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        900.0, description="seconds in which the same alert is not sent twice"
+    )
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        5, description="tries of one message at one address, ever longer apart"
+    )
 
 
 class JournalSettings(Section):
     """Where decisions, orders and fills are remembered."""
 
+    # In no report of settings, should somebody write a password into it all the same.
     url: str | None = Field(
-        None, description="SQLAlchemy URL without a password; default: SQLite in the state folder"
+        None,
+        exclude=True,
+        repr=False,
+        description="SQLAlchemy URL without a password; default: SQLite in the state folder",
     )
 
 
@@ -84,3 +129,9 @@ class RunSettings(Section):
     position_check_s: Annotated[float, Field(ge=0.2, le=300)] = Field(
         5.0, description="seconds between two queries of the account"
     )
+    unknown_wait_ms: Annotated[int, Field(ge=5_000, le=600_000)] = Field(
+        10_000,
+        description="between two queries of an order of unknown fate; longer than a request may "
+        "travel before the venue refuses it",
+    )
+    margin: Literal["cross", "isolated"] = Field("cross", description="margin type on the venue")

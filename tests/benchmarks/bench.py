@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
+from tests.benchmarks.feed import feed
 from tests.benchmarks.guard import guard
 from tests.benchmarks.lstm import lstm
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
@@ -53,6 +54,13 @@ def live_signals() -> dict[str, Entry]:
     return {name: Entry(**entry) for name, entry in found.items()}
 
 
+def journal() -> dict[str, Entry]:
+    """A commit of the journal, in a process of its own."""
+    code = "import json; from tests.benchmarks.journal import journal as f; print(json.dumps(f()))"
+    found = json.loads(run_process([sys.executable, "-c", code]).printed)
+    return {name: Entry(**entry) for name, entry in found.items()}
+
+
 def trades() -> dict[str, Entry]:
     """An archive of trades to bars, on one core, in a process with one thread."""
     code = "import json; from tests.benchmarks.trades import trades as f; print(json.dumps(f()))"
@@ -66,10 +74,12 @@ def trades() -> dict[str, Entry]:
 GROUPS = {
     "simulation": simulation,
     "guard": guard,
+    "feed": feed,
     "features": features,
     "live_signals": live_signals,
     "lstm": lstm,
     "trades": trades,
+    "journal": journal,
     "study": study,
     "walkforward": walkforward,
     "help": help_seconds,

@@ -1,0 +1,1 @@
+"""Machines that carry decisions out."""

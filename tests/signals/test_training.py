@@ -15,8 +15,9 @@ from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.timeline import Timeline
 from counterpoise.signals import boosting, labels
+from counterpoise.signals.evaluation import evaluate
 from counterpoise.signals.forecasts import Forecasts
-from counterpoise.signals.training import evaluate, forecast, round_trip_cost
+from counterpoise.signals.training import forecast, round_trip_cost
 from tests.random_timeline import cut, random_timeline
 
 SETTINGS = Settings(signals=SignalSettings(min_train_days=60))

@@ -16,22 +16,28 @@ from typer.main import get_command
 from counterpoise.cli import (
     advice,
     data,
+    doctor,
     events,
     explain,
     exposure,
     features,
     fetch,
+    journal,
+    kill_switch,
     quality,
     signals,
     signals_crossval,
     signals_live,
     signals_report,
+    status,
     stress,
     study,
+    trading,
     tune,
     update,
 )
 from counterpoise.cli.app import app
+from counterpoise.credentials import refuse_secrets_on_command_line
 from counterpoise.errors import CounterpoiseError, printable
 
 #: The rooms whose import hangs their commands on ``app``.
@@ -51,7 +57,12 @@ ROOMS = (
     study,
     stress,
     explain,
+    journal,
     update,
+    trading,
+    doctor,
+    status,
+    kill_switch,
 )
 
 #: What the parser raises for a wrong command line; only its children have public names.
@@ -91,6 +102,7 @@ def run_command(arguments: Sequence[str]) -> int:
         Without the name of the program.
     """
     try:
+        refuse_secrets_on_command_line(arguments)
         command = get_command(app)
         with command.make_context("counterpoise", list(arguments)) as context:
             command.invoke(context)

@@ -37,17 +37,20 @@ def replay(
     timeline: Timeline,
     *,
     start: int,
+    fed: int | None = None,
 ) -> Iterator[Signals]:
-    """Feed every hour from a row on.
+    """Feed every hour from a row on, or those that came since.
 
     Parameters
     ----------
     live : LiveSignals
-        Fresh.
+        Fresh, or as an earlier replay of a beginning of this timeline left it.
     targets : mapping of str to Target
         Those of the bundle, for their outcomes.
     timeline : Timeline
     start : int
+    fed : int, optional
+        Rows that the earlier replay had; with the same ``start``.
 
     Yields
     ------
@@ -64,7 +67,7 @@ def replay(
         for key, target in targets.items()
         if key in live.calibration_z()
     }
-    for t in range(start, len(rows)):
+    for t in range(start if fed is None else fed, len(rows)):
         ts_ms = int(timeline.ts_ms[t])
         told = {key: float(values[t]) for key, values in known.items()}
         yield live.update(rows[t], ts_ms=ts_ms, known=told)

@@ -1,14 +1,14 @@
-"""From a timeline to forecasts: walk-forward training of every target, and its evaluation.
+"""From a timeline to forecasts: walk-forward training of every target.
 
 Row t of a forecast uses only what was known at t: models, calibrations and corrections are refitted
 at month starts from labels known by then. Cutting the timeline leaves all rows before the cut as
-they were, to the byte. What a forecast is worth in a hedge is not decided here.
+they were, to the byte. What they are worth is ``evaluation``'s business.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,19 @@ from counterpoise.features.engine import FeatureMatrix, column, compute
 from counterpoise.market.timeline import Timeline
 from counterpoise.profiling import stage
 from counterpoise.signals import baselines, boosting, labels
-from counterpoise.signals.confidence import auc, brier, fit_calibrator, reliability_curve
+from counterpoise.signals.confidence import fit_calibrator
 from counterpoise.signals.correlation import funding_correlation
 from counterpoise.signals.forecasts import Fold, Forecasts
 from counterpoise.signals.labels import Label
 from counterpoise.signals.walkforward import Split, splits
-from counterpoise.units import DAY_MS, HOUR_MS, stamp
+from counterpoise.units import DAY_MS, stamp
 from counterpoise.venues import contract_at
 from counterpoise.venues.costs import one_way_cost
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
+#: What a refit said of its rows, column by column, and the refit itself; by target and split.
+Said = dict[tuple[str, Split], tuple[tuple[Floats, ...], Fold | None]]
 
 #: Fewest labelled rows of a fit: half of the shortest history the settings allow.
 MIN_TRAIN_ROWS = 30 * 24
@@ -47,6 +49,7 @@ class _Run:
     features: FeatureMatrix
     folder: Path | None
     progress: Progress | None
+    said: Said
 
     def splits(self, label: Label) -> list[Split]:
         labelled = np.flatnonzero(np.isfinite(label.values))
@@ -79,20 +82,53 @@ class _Run:
 
     def boost_all(
         self,
+        label: Label,
         recipe: boosting.Recipe,
         todo: Sequence[Split],
         target: Callable[[Split], Floats],
     ) -> Iterator[tuple[str, int] | None]:
-        """Models of many splits in order, trained side by side; LightGBM frees the interpreter.
+        """Models of the splits in order, None for one that has said all; trained side by side.
 
-        Each training uses one thread: its own threads would wait for each other at every split
-        of a tree, several times slower as soon as another process wants a core.
+        LightGBM frees the interpreter. Each training uses one thread: its own threads would wait
+        for each other at every split of a tree, several times slower as soon as another process
+        wants a core.
         """
+
+        def one(split: Split) -> tuple[str, int] | None:
+            if (label.name, split) in self.said:
+                return None
+            return self.boost(recipe, split, target(split))
+
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            yield from pool.map(lambda split: self.boost(recipe, split, target(split)), todo)
+            yield from pool.map(one, todo)
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def walk(
+        self,
+        label: Label,
+        todo: Sequence[Split],
+        models: Iterator[tuple[str, int] | None],
+        columns: tuple[Floats, ...],
+        refit: Callable[[Split, tuple[str, int] | None], Fold | None],
+    ) -> list[Fold]:
+        """Fill the columns split by split, by what was said before or by a refit."""
+        folds = []
+        for i, (split, model) in enumerate(zip(todo, models, strict=True)):
+            key = (label.name, split)
+            if key in self.said:
+                values, fold = self.said[key]
+                for column_, rows in zip(columns, values, strict=True):
+                    column_[split.predict] = rows
+            else:
+                fold = refit(split, model)
+                values = tuple(column_[split.predict].copy() for column_ in columns)
+                self.said[key] = (values, fold)
+            folds += [] if fold is None else [fold]
+            if self.progress is not None:
+                self.progress(label.name, i + 1, len(todo))
+        return folds
 
     def fold(self, label: Label, split: Split, rows: int) -> Fold:
         ts_ms = self.timeline.ts_ms
@@ -103,10 +139,6 @@ class _Run:
             first_ms=int(ts_ms[split.predict.start]),
             last_ms=int(ts_ms[split.predict.stop - 1]),
         )
-
-    def tell(self, label: Label, done: int, of: int) -> None:
-        if self.progress is not None:
-            self.progress(label.name, done, of)
 
 
 def round_trip_cost(timeline: Timeline, settings: Settings) -> Floats:
@@ -127,19 +159,21 @@ def _classify(
     """Out-of-sample scores (T,), calibrated probabilities (T,) and refits of a yes-or-no target."""
     score = np.full(len(label.values), np.nan)
     probability = score.copy()
-    folds = []
     todo = run.splits(label)
-    models = run.boost_all(recipe, todo, lambda _: label.values)
-    for i, (split, fitted) in enumerate(zip(todo, models, strict=True)):
+    models = run.boost_all(label, recipe, todo, lambda _: label.values)
+
+    def refit(split: Split, fitted: tuple[str, int] | None) -> Fold | None:
+        if fitted is None:
+            return None
         known = split.predict.start - label.horizon_h + 1
         calibrator = fit_calibrator(score[:known], label.values[:known], horizon_h=label.horizon_h)
-        if fitted is not None:
-            text, rows = fitted
-            score[split.predict] = boosting.predict(text, run.features.values[split.predict])
-            folds.append(run.fold(label, split, rows))
-            if calibrator is not None:
-                probability[split.predict] = calibrator(score[split.predict])
-        run.tell(label, i + 1, len(todo))
+        text, rows = fitted
+        score[split.predict] = boosting.predict(text, run.features.values[split.predict])
+        if calibrator is not None:
+            probability[split.predict] = calibrator(score[split.predict])
+        return run.fold(label, split, rows)
+
+    folds = run.walk(label, todo, models, (score, probability), refit)
     return score, probability, folds
 
 
@@ -155,34 +189,39 @@ def _volatility(run: _Run, label: Label) -> tuple[Floats, Floats, list[Fold]]:
     y = label.values
     log_har, log_boosted = np.full(len(y), np.nan), np.full(len(y), np.nan)
     har, boosted = log_har.copy(), log_boosted.copy()
-    folds = []
     todo = run.splits(label)
 
     def linear(split: Split) -> Floats:
         coefficients = baselines.fit_linear(terms[split.train], y[split.train])
         return baselines.apply_linear(coefficients, terms)
 
-    models = run.boost_all(boosting.VOLATILITY, todo, lambda split: y - linear(split))
-    for i, (split, trained) in enumerate(zip(todo, models, strict=True)):
-        fitted = linear(split)
-        residual = y - fitted
-        log_har[split.predict] = fitted[split.predict]
+    def expected(log_variance: Floats, split: Split, residual: Floats) -> Floats | None:
+        """Volatility of a split by past errors of its own; None where there are none."""
         known = slice(0, split.predict.start - label.horizon_h + 1)
-        past = y[known] - log_har[known]
+        past = y[known] - log_variance[known]
         enough = np.isfinite(past).sum() >= MIN_RESIDUALS
-        errors = past if enough else residual[split.train]
-        if np.isfinite(errors).any():
-            har[split.predict] = np.exp(fitted[split.predict] / 2.0) * _smearing(errors)
-        if trained is not None:
-            text, rows = trained
-            ahead = boosting.predict(text, run.features.values[split.predict])
-            log_boosted[split.predict] = fitted[split.predict] + ahead
-            past = y[known] - log_boosted[known]
-            enough = np.isfinite(past).sum() >= MIN_RESIDUALS
-            errors = past if enough else residual[split.train]
-            boosted[split.predict] = np.exp(log_boosted[split.predict] / 2.0) * _smearing(errors)
-            folds.append(run.fold(label, split, rows))
-        run.tell(label, i + 1, len(todo))
+        errors = past if enough else residual
+        if not np.isfinite(errors).any():
+            return None
+        return np.asarray(np.exp(log_variance[split.predict] / 2.0) * _smearing(errors))
+
+    def refit(split: Split, trained: tuple[str, int] | None) -> Fold | None:
+        fitted = linear(split)
+        residual = (y - fitted)[split.train]
+        log_har[split.predict] = fitted[split.predict]
+        if (by_har := expected(log_har, split, residual)) is not None:
+            har[split.predict] = by_har
+        if trained is None:
+            return None
+        text, rows = trained
+        ahead = boosting.predict(text, run.features.values[split.predict])
+        log_boosted[split.predict] = fitted[split.predict] + ahead
+        if (by_trees := expected(log_boosted, split, residual)) is not None:
+            boosted[split.predict] = by_trees
+        return run.fold(label, split, rows)
+
+    models = run.boost_all(label, boosting.VOLATILITY, todo, lambda split: y - linear(split))
+    folds = run.walk(label, todo, models, (log_har, log_boosted, har, boosted), refit)
     return boosted, har, folds
 
 
@@ -203,6 +242,7 @@ def forecast(
     *,
     model_folder: Path | None = None,
     progress: Progress | None = None,
+    said: Said | None = None,
 ) -> Forecasts:
     """Train every target walk-forward and forecast out of sample.
 
@@ -218,6 +258,8 @@ def forecast(
         Cache of trained models; without it every model is trained afresh.
     progress : callable, optional
         Called as ``progress(target, refits done, refits in all)``.
+    said : dict, optional
+        What refits said of a timeline that this one goes on from; what these say is added.
 
     Returns
     -------
@@ -230,7 +272,7 @@ def forecast(
     """
     with stage("features"):
         features = compute(timeline, boosting.INPUTS)
-    run = _Run(timeline, settings, features, model_folder, progress)
+    run = _Run(timeline, settings, features, model_folder, progress, {} if said is None else said)
     up = labels.direction(timeline)
     if not run.splits(up):
         days = settings.signals.min_train_days
@@ -265,115 +307,3 @@ def forecast(
         direction_score=score,
         folds=(*up_folds, *pays_folds, *volatility_folds),
     )
-
-
-def _known(value: float) -> float | None:
-    """None for NaN, which JSON does not have."""
-    return value if np.isfinite(value) else None
-
-
-def _confidence(probability: Floats, outcome: Floats) -> dict[str, object]:
-    rows = np.isfinite(probability) & np.isfinite(outcome)
-    if not rows.any():
-        return {"count": 0}
-    probability, outcome = probability[rows], outcome[rows]
-    curve = reliability_curve(probability, outcome)
-    parts = asdict(brier(probability, outcome))
-    points = zip(curve.forecast, curve.observed, curve.count, strict=True)
-    return {
-        "count": int(rows.sum()),
-        "base_rate": float(outcome.mean()),
-        "auc": _known(auc(probability, outcome)),
-        "brier": {name: _known(value) for name, value in parts.items()},
-        "bins": [
-            {"forecast": float(p), "observed": float(o), "count": int(n)} for p, o, n in points
-        ],
-    }
-
-
-def _skill(candidates: dict[str, Floats], outcome: Floats, benchmark: str) -> dict[str, object]:
-    """R², bias and MAE ratio of each candidate over the rows where all of them spoke."""
-    rows = np.isfinite(outcome)
-    for values in candidates.values():
-        rows &= np.isfinite(values)
-    if not rows.any():
-        return {"count": 0}
-    errors = {name: outcome[rows] - values[rows] for name, values in candidates.items()}
-    spread = float(outcome[rows].var())
-    plain = float(np.abs(errors[benchmark]).mean())
-    skill: dict[str, object] = {"count": int(rows.sum())}
-    for name, error in errors.items():
-        skill[name] = {
-            "r2": 1.0 - float((error**2).mean()) / spread if spread > 0 else None,
-            "bias": float(error.mean()),
-            "mae_ratio": float(np.abs(error).mean()) / plain if plain > 0 else None,
-        }
-    return skill
-
-
-def evaluate(
-    timeline: Timeline,
-    forecasts: Forecasts,
-    start_ms: int,
-    end_ms: int,
-    *,
-    settings: Settings | None = None,
-) -> dict[str, object]:
-    """How good the forecasts were over a span; plain types, ready for JSON.
-
-    Parameters
-    ----------
-    timeline : Timeline
-    forecasts : Forecasts
-        Of this timeline.
-    start_ms, end_ms : int
-        Forecasts made from ``start_ms`` on whose outcome was known by ``end_ms``.
-    settings : Settings, optional
-        Costs of the ``hedge_pays`` outcome; without them that target is left out.
-
-    Returns
-    -------
-    dict
-        ``direction`` (and ``hedge_pays``): count, base rate, AUC of the calibrated confidence,
-        Brier decomposition with skill and adaptive-bin ECE, reliability bins; ``auc_score`` is
-        that of the direction score before calibration.
-        ``volatility``: no change, HAR and LightGBM against log realised variance. ``funding``: no
-        change, mean of the last two and HAR, one forecast per settlement. ``r2`` is one minus the
-        mean squared error over the variance of the outcome; ``bias`` is mean outcome minus
-        forecast, which the correction to expected volatility makes negative. A target without a
-        row says ``count`` 0; an undefined ratio is None.
-    """
-    ts_ms = timeline.ts_ms
-
-    def outcome(label: Label) -> Floats:
-        inside = (ts_ms >= start_ms) & (ts_ms + label.horizon_h * HOUR_MS <= end_ms)
-        return np.where(inside, label.values, np.nan)
-
-    up = outcome(labels.direction(timeline))
-    direction = _confidence(forecasts.p_up_4h, up)
-    scored = np.isfinite(up) & np.isfinite(forecasts.p_up_4h)
-    direction["auc_score"] = _known(auc(forecasts.direction_score[scored], up[scored]))
-    found: dict[str, object] = {"direction": direction}
-    if settings is not None:
-        pays = labels.hedge_pays(timeline, round_trip_cost(timeline, settings))
-        found["hedge_pays"] = _confidence(forecasts.p_hedge_pays_4h, outcome(pays))
-    found["volatility"] = _skill(
-        {
-            "no_change": 2.0 * np.log(forecasts.rv_24h),
-            "har": 2.0 * np.log(forecasts.vol_24h_har),
-            "lightgbm": 2.0 * np.log(forecasts.vol_24h),
-        },
-        outcome(labels.log_variance(timeline)),
-        "no_change",
-    )
-    settled_now = np.isfinite(column(timeline, "funding_seen"))
-    found["funding"] = _skill(
-        {
-            "no_change": timeline.funding_last[:, 0],
-            "mean_of_two": forecasts.funding_next,
-            "har": forecasts.funding_next_har,
-        },
-        np.where(settled_now, outcome(labels.next_funding(timeline)), np.nan),
-        "no_change",
-    )
-    return found

@@ -66,6 +66,7 @@ def fetch(
     replace: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
+    synthetic: bool = False,
 ) -> FetchReport:
     """Bring what a request asks for into the lake.
 
@@ -84,6 +85,8 @@ def fetch(
         Ask the source for the checksum of every unit the ledger has, and fetch again what was
         published anew.
     progress : callable, optional
+    synthetic : bool
+        The source's market is made, and the lake is one of synthetic data.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def fetch(
     RetryLater
         The source does not answer at all, or another process fetches into this lake.
     """
-    if lake.synthetic:
+    if lake.synthetic and not synthetic:
         raise FixConfig(
             "lake",
             f"{lake.path} (holds synthetic data)",
@@ -116,7 +119,7 @@ def fetch(
             )
         planned = list(source.plan(request, now_ms))
         spool.forget_tails({unit.name: unit for unit in planned if not unit.final})
-        run = _Run(lake, source, spool, report, load_ledger(lake.path), replace)
+        run = _Run(lake, source, spool, report, load_ledger(lake.path), replace, synthetic)
         wanted = run.unknown(planned, verify=verify)
         with ThreadPoolExecutor(parallel) as pool:
             try:
@@ -144,9 +147,10 @@ class _Run:
         report: FetchReport,
         ledger: dict[str, Taken],
         replace: bool,
+        synthetic: bool,
     ) -> None:
         self.lake, self.source, self.spool, self.report = lake, source, spool, report
-        self.ledger, self.replace = ledger, replace
+        self.ledger, self.replace, self.synthetic = ledger, replace, synthetic
         self.left = load_left(lake.path)
         self._held: list[_Ready] = []
         self._rows = 0
@@ -318,12 +322,18 @@ class _Run:
 
     def _stored(self, key: DatasetKey, table: pl.DataFrame) -> FileReport:
         """Write into the lake, after whoever else writes just now."""
+
+        def write() -> FileReport:
+            return self.lake.write(
+                {key: table}, synthetic=self.synthetic, replace=self.replace
+            ).files[0]
+
         for wait_s in LAKE_WAITS_S:
             try:
-                return self.lake.write({key: table}, replace=self.replace).files[0]
+                return write()
             except RetryLater:
                 sleep(wait_s)
-        return self.lake.write({key: table}, replace=self.replace).files[0]
+        return write()
 
     def _without_revisions(self, key: DatasetKey, table: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Rows that do not contradict stored ones: what was known first stays."""

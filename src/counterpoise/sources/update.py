@@ -60,7 +60,13 @@ class Freshness:
 
 
 def update(
-    settings: Settings, first_ms: int, now_ms: int, progress: Progress | None = None
+    settings: Settings,
+    first_ms: int,
+    now_ms: int,
+    progress: Progress | None = None,
+    *,
+    wanted: Callable[[Feed], bool] = lambda feed: True,
+    synthetic: bool = False,
 ) -> list[Freshness]:
     """Fetch what is newer than the lake's newest row of each feed, one feed after the other.
 
@@ -74,6 +80,10 @@ def update(
     now_ms : int
         The present by this machine's clock; a source that has a clock of its own uses that.
     progress : callable, optional
+    wanted : callable, optional
+        Which feeds; all of them by default.
+    synthetic : bool
+        What answers is a rehearsal's venue, and its market is made: it goes into a synthetic lake.
 
     Raises
     ------
@@ -81,20 +91,42 @@ def update(
         A lake that cannot be.
     """
     lake = Lake(settings.lake)
-    return list(_updated(settings, lake, first_ms, now_ms, progress))
+    asked = [feed for feed in feeds(settings, lake) if wanted(feed)]
+
+    def bring(feed: Feed, source: Source) -> FetchReport:
+        return _fetch(settings, lake, feed, source, first_ms, progress, synthetic=synthetic)
+
+    return list(_updated(settings, lake, asked, now_ms, bring))
+
+
+def standing(settings: Settings, now_ms: int) -> list[Freshness]:
+    """How every feed stands without fetching anything.
+
+    Parameters
+    ----------
+    settings : Settings
+    now_ms : int
+        The present by this machine's clock.
+    """
+    lake = Lake(settings.lake)
+    return [_standing(lake, feed, None, "", now_ms) for feed in feeds(settings, lake)]
 
 
 def _updated(
-    settings: Settings, lake: Lake, first_ms: int, now_ms: int, progress: Progress | None
+    settings: Settings,
+    lake: Lake,
+    asked: list[Feed],
+    now_ms: int,
+    bring: Callable[[Feed, Source], FetchReport],
 ) -> Iterator[Freshness]:
     made: dict[str, Source] = {}
-    for feed in feeds(settings, lake):
+    for feed in asked:
         report, reason = None, "" if feed.source else feed.why
         if feed.source:
             try:
                 if feed.source not in made:
                     made[feed.source] = SOURCES[feed.source](settings.sources)
-                report = _fetch(settings, lake, feed, made[feed.source], first_ms, progress)
+                report = bring(feed, made[feed.source])
             except CounterpoiseError as failed:
                 reason = str(failed)
         yield _standing(lake, feed, report, reason, now_ms)
@@ -107,6 +139,8 @@ def _fetch(
     source: Source,
     first_ms: int,
     progress: Progress | None,
+    *,
+    synthetic: bool,
 ) -> FetchReport:
     held = lake.datasets().get(feed.key)
     if held is not None:
@@ -128,7 +162,13 @@ def _fetch(
         feed.symbol, kinds, interval if interval != "1s" else INTERVAL, first_ms, 1 << 53
     )
     return fetch(
-        lake, feed.source, source, request, parallel=settings.sources.parallel, progress=told
+        lake,
+        feed.source,
+        source,
+        request,
+        parallel=settings.sources.parallel,
+        progress=told,
+        synthetic=synthetic,
     )
 
 

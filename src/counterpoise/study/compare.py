@@ -17,8 +17,8 @@ from counterpoise.hedging import RECOMMENDED, Intent, Policy, Situation, policie
 from counterpoise.hedging.own import refuse_clashes
 from counterpoise.market.timeline import Timeline
 from counterpoise.profiling import stage
+from counterpoise.signals.evaluation import evaluate
 from counterpoise.signals.forecasts import Forecasts
-from counterpoise.signals.training import evaluate
 from counterpoise.simulation.account import SimulatedPath
 from counterpoise.simulation.actual import replay
 from counterpoise.simulation.arena import Arena, arena, contracts_of
@@ -133,7 +133,7 @@ class Study:
     notes : tuple of str
         Where the window differs from the span asked for, in plain sentences.
     skill : dict
-        ``signals.training.evaluate`` over the window.
+        ``signals.evaluation.evaluate`` over the window.
     own_before : int
         Own policies other than these that looked at the holdout of the lake before.
     ledger : Ledger or None

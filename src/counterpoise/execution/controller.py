@@ -1,0 +1,464 @@
+"""The controller: every event in, records and commands out; the one place where machines meet.
+
+An event is taken in, reconciliation looks at it, the schedule under way goes on, margin and what
+rests on the venue follow, and the decision is asked. No order leaves on a position that is not
+freshly confirmed or while trading is halted, whoever asked for it. Page: docs/trading.md.
+"""
+
+import math
+from typing import Literal
+
+from counterpoise.config import Settings
+from counterpoise.decision.moment import (
+    STATE_MINUTE,
+    STATE_MOVED,
+    STATE_SPENT,
+    STATE_WEIGHTS,
+    Reason,
+)
+from counterpoise.execution.commands import Alarm, Cancel, Place, QueryAccount
+from counterpoise.execution.events import (
+    Event,
+    Exposure,
+    Fill,
+    Funding,
+    Link,
+    Mark,
+    Operator,
+    OrderUpdate,
+    Quote,
+    Signals,
+    Snapshot,
+)
+from counterpoise.execution.judge import Judge, Verdict
+from counterpoise.execution.margining import Margining
+from counterpoise.execution.outbox import Outbox
+from counterpoise.execution.plan import Filters, plan_schedule
+from counterpoise.execution.protection import Protection
+from counterpoise.execution.reconcile import Reconciler
+from counterpoise.execution.records import (
+    AlertRaised,
+    Decision,
+    FillBooked,
+    FundingBooked,
+    Mode,
+    Moved,
+    OrderSent,
+)
+from counterpoise.execution.remembered import Remembered
+from counterpoise.execution.twap import Twap
+from counterpoise.units import NS_PER_S
+from counterpoise.venues.contract import Contract
+
+#: What led to a decision.
+Cause = Literal["bar", "quote", "mark", "position", "exposure", "order", "start"]
+#: Seconds after a schedule that could not be finished until another is tried.
+RETRY_S = 30
+#: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
+UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
+#: A short up to this many times what the equity seen carries counts as funded: prices moved since.
+FUNDED = 1.02
+#: Collateral that came or went without us is noticed from here on, USD.
+NOTICED_USD = 1.0
+#: Parts of a size step below which a size is rounding.
+_HALF = 0.5
+_HALTED = int(Reason.HALTED)
+#: Why an order of ours is refused before it leaves; a code no venue uses.
+REFUSED_HERE = -1
+_CAUSES: dict[type, Cause] = {
+    Signals: "bar",
+    Quote: "quote",
+    Mark: "mark",
+    Snapshot: "position",
+    Exposure: "exposure",
+    Fill: "order",
+    OrderUpdate: "order",
+}
+
+
+class Controller:
+    """Keeps one hedge on one venue.
+
+    Parameters
+    ----------
+    settings : Settings
+    contract : Contract
+    prefix : str
+        Begins every client id of this journal, so that ours are told from strangers'.
+    exposure_eth, price : float
+        At the beginning: long ETH, and perpetual price in USD.
+
+    Attributes
+    ----------
+    goal_eth : float
+        Short that was last decided on.
+    mode : {"trading", "halted", "flattening"}
+    why : str
+        Why nothing is trading; empty while it may.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        contract: Contract,
+        prefix: str,
+        *,
+        exposure_eth: float,
+        price: float,
+    ) -> None:
+        self.settings = settings
+        self.filters = Filters.of(contract)
+        self.judge = Judge(settings, contract, exposure_eth=exposure_eth, price=price)
+        self.reconciler = Reconciler(prefix, contract.step_eth, settings.run)
+        guards = settings.protection, settings.run
+        self.protection = Protection(prefix, contract, *guards, self.reconciler.orders)
+        self.margining = Margining(prefix, contract, *guards, self.judge.keep_alive)
+        self.prefix = prefix
+        self.twap: Twap | None = None
+        self.goal_eth = 0.0
+        self.mode: Literal["trading", "halted", "flattening"] = "trading"
+        self.why = ""
+        self.verdict: Verdict | None = None
+        self.because = ""
+        self.now_ns = 0
+        self.quote: Quote | None = None
+        self.decision_id = self.schedule_id = 0
+        self._retry_ns = 0
+        self._halted_flags = -1
+        self._moved_usd = 0.0
+        self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
+
+    @property
+    def short_eth(self) -> float:
+        """Short as we count it."""
+        return self.judge.account.short_eth
+
+    @property
+    def committed_eth(self) -> float:
+        """Short that is held when everything under way is done."""
+        return self.goal_eth if self._leftover() else self.short_eth
+
+    def handle(self, event: Event) -> Outbox:
+        """Take in an event.
+
+        Returns
+        -------
+        Outbox
+            Records to commit in one go, then commands to send in their order.
+        """
+        out = Outbox()
+        self.now_ns = max(self.now_ns, event.ts_ns)
+        self._take_in(event, out)
+        self.reconciler.handle(event, out)
+        self._count(event, out)
+        if self.twap is not None:
+            self.twap.handle(event, out, may_place=not self.blocked())
+        self.margining.handle(event, out)
+        self.protection.handle(event, out, halted=bool(self.halted_why))
+        cause = _CAUSES.get(type(event))
+        if cause is not None:
+            self._consider(cause, out)
+        self._pursue(out)
+        self._refuse_unconfirmed(out)
+        self._remember(out)
+        return out
+
+    def start(self, known: Remembered, snapshot: Snapshot) -> Outbox:
+        """Begin from what the journal remembers and what the venue has; before any event.
+
+        Returns
+        -------
+        Outbox
+            As :meth:`handle`.
+        """
+        out = Outbox()
+        self.now_ns = snapshot.ts_ns
+        account, decision = self.judge.account, known.decision
+        if decision is not None:
+            self.judge.resume(decision.state, decision.memory, decision.inputs, decision.short_eth)
+            account = self.judge.account
+            for fill in known.fills:
+                account.book(fill)
+            for funding in known.fundings:
+                account.settle(Funding(funding.ts_ns, funding.usd, funding.rate))
+            for move in known.moves:
+                account.follow(move)
+                if move.status == "asked":
+                    account.charged_usd += self.settings.capital.transfer_usd
+            self.decision_id, self.because = decision.decision_id, decision.because
+        self.schedule_id = known.schedule_id
+        self.reconciler.start(known.orders, snapshot, out)
+        for record in out.records:
+            if isinstance(record, FillBooked):
+                account.book(record)
+        if decision is None:
+            account.adopt(snapshot)
+        self.goal_eth = account.short_eth
+        if known.halted:
+            self.mode, self.why = "halted", known.halted
+        elif decision is not None:
+            self.goal_eth = decision.target_eth
+        if known.plan is not None:
+            self.twap = Twap.resume(
+                known.plan,
+                known.sent,
+                known.states,
+                (*known.booked, *(r for r in out.records if isinstance(r, FillBooked))),
+                filters=self.filters,
+                settings=self.settings.twap,
+                client_id_prefix=self.prefix,
+            )
+            if known.halted:
+                self.twap.stop(out)
+        self.margining.start(known.moving, known.last_move)
+        self.margining.handle(snapshot, out)
+        self.protection.start(known.orders.sent, known.last_stop, snapshot, out)
+        self._remember(out)
+        return out
+
+    def end(self) -> Outbox:
+        """Leave in order: what rests of a schedule is cancelled, stops stay, the countdown ends."""
+        out = Outbox()
+        for client_id, order in self.reconciler.orders.items():
+            if order.in_the_air and not order.stop:
+                out.commands.append(Cancel(client_id))
+        self.protection.end(out)
+        return out
+
+    def _take_in(self, event: Event, out: Outbox) -> None:
+        """Prices, account and the operator."""
+        judge = self.judge
+        match event:
+            case Quote():
+                self.quote = event
+                judge.see_quote(event)
+            case Mark():
+                judge.see_mark(event)
+            case Signals():
+                judge.signals = event
+                if event.sigma_day > 0.0 and event.volume_day_eth > 0.0:
+                    self._sigma_day, self._volume_day_eth = event.sigma_day, event.volume_day_eth
+            case Exposure():
+                judge.exposure_eth = event.exposure_eth
+            case Funding():
+                judge.account.settle(event)
+                out.records.append(FundingBooked(event.ts_ns, event.usd, event.rate))
+            case Operator():
+                self._obey(event, out)
+            case Link(up=False):
+                out.commands.append(
+                    Alarm(
+                        "warning",
+                        f"link:{event.what}",
+                        f"The {event.what} connection is lost: {event.why}.",
+                        "nothing if it comes back by itself; otherwise check the network and the "
+                        "venue's status page",
+                    )
+                )
+
+    def _count(self, event: Event, out: Outbox) -> None:
+        """Count fills that were booked, and collateral that moved without us."""
+        account = self.judge.account
+        for record in out.records:
+            if isinstance(record, FillBooked):
+                account.book(record)
+        if not isinstance(event, Snapshot):
+            return
+        if self.reconciler.counted_eth != account.short_eth:
+            # A person had the venue's position taken as true.
+            account.adopt(event)
+            self.goal_eth = account.short_eth
+        elif self.reconciler.fresh(self.now_ns) and not self._working:
+            moved = event.wallet_usd + event.short_eth * event.entry - account.cash_usd
+            if abs(moved) > NOTICED_USD and abs(moved - self._moved_usd) < NOTICED_USD:
+                account.adopt(event)
+            self._moved_usd = moved
+
+    @property
+    def _working(self) -> bool:
+        return self.twap is not None and self.twap.working
+
+    def _obey(self, asked: Operator, out: Outbox) -> None:
+        """Halt, resume or flatten."""
+        if asked.order == "resume":
+            self.mode, self.why = "trading", ""
+            self.goal_eth = self.short_eth
+        else:
+            self.mode = "halted" if asked.order == "halt" else "flattening"
+            self.why = f"{asked.order} asked for by the operator: {asked.why or 'no reason given'}"
+            if self.twap is not None:
+                self.twap.stop(out)
+            self.goal_eth = self.short_eth if asked.order == "halt" else 0.0
+        out.records.append(Mode(asked.ts_ns, self.mode, "operator", asked.why))
+
+    @property
+    def halted_why(self) -> str:
+        """Why trading is halted until a person resumes; empty while it is not."""
+        return self.why or self.reconciler.halted or ""
+
+    def blocked(self) -> str:
+        """Why no order may leave now; empty where one may."""
+        if self.halted_why and self.mode != "flattening":
+            return self.halted_why
+        if not self.reconciler.ready:
+            return "what became of orders sent before the start is not known yet"
+        if not self.reconciler.fresh(self.now_ns):
+            return "the position is not confirmed"
+        if self.quote is None:
+            return "no quote has arrived yet"
+        return ""
+
+    def _consider(self, cause: Cause, out: Outbox) -> None:
+        """Ask for a decision, and make its target the goal where it may be."""
+        if self.mode == "flattening" or (cause == "order" and self._leftover()):
+            return
+        committed, bar = self.committed_eth, cause == "bar"
+        state = self.judge.desk.state.copy()
+        verdict = self.judge.decide(self.now_ns, committed, bar=bar)
+        if verdict is None:
+            return
+        moves = abs(verdict.target_eth - committed) > _HALF * self.filters.step_eth
+        halted = verdict.reasons & _HALTED
+        if not (bar or moves or halted != self._halted_flags):
+            self.verdict = verdict
+            return
+        blocked = self.blocked() if moves else ""
+        if blocked:
+            # No order follows now, so none was made as far as the next decision is concerned.
+            for place in (STATE_MOVED, STATE_MINUTE, STATE_SPENT, STATE_WEIGHTS + 1):
+                self.judge.desk.state[place] = state[place]
+            if not self.reconciler.fresh(self.now_ns):
+                out.commands.append(QueryAccount("a decision waits for the position"))
+            if not bar:
+                return
+        self._halted_flags = halted
+        self.verdict = verdict
+        self.because = self.judge.because(verdict, committed)
+        self._journal(cause, verdict, committed, out)
+        if moves and not blocked:
+            self._go_to(verdict, out)
+
+    def _journal(self, cause: Cause, verdict: Verdict, committed_eth: float, out: Outbox) -> None:
+        self.decision_id += 1
+        state, memory = self.judge.remembered()
+        row = self.judge.signals
+        assert row is not None, "a decision needs a row of the bar clock"
+        decision = Decision(
+            ts_ns=self.now_ns,
+            decision_id=self.decision_id,
+            cause=cause,
+            tick=row.tick,
+            exposure_eth=self.judge.exposure_eth,
+            short_eth=self.short_eth,
+            target_eth=verdict.target_eth,
+            collateral_usd=verdict.collateral_usd,
+            lo=verdict.lo,
+            hi=verdict.hi,
+            reasons=verdict.reasons,
+            because=self.because,
+            chain=self.judge.numbers(),
+            state=state,
+            memory=memory,
+            inputs=self.judge.carried() | {"committed_eth": committed_eth},
+        )
+        out.records.append(decision)
+        self.margining.decided(decision, out)
+
+    def _go_to(self, verdict: Verdict, out: Outbox) -> None:
+        """Make a target the goal; a schedule under way is netted into it, or ends."""
+        self.goal_eth, self._retry_ns = verdict.target_eth, 0
+        twap = self.twap
+        if twap is None or not twap.working:
+            return
+        sign = 1.0 if twap.side == "sell" else -1.0
+        total = twap.filled_eth + sign * (self.goal_eth - self.short_eth)
+        if total > twap.filled_eth + _HALF * self.filters.step_eth:
+            twap.replan(total, self.now_ns, out)
+            if verdict.urgent:
+                twap.hurry(out)
+        else:
+            twap.stop(out)
+
+    def _leftover(self) -> bool:
+        """Whether the goal is still a whole step away, and large enough for an order."""
+        away = self.goal_eth - self.short_eth
+        if abs(away) <= _HALF * self.filters.step_eth:
+            return False
+        if away < 0.0:
+            return True
+        price = self.judge.price
+        return not away * price < self.filters.min_notional_usd
+
+    def _pursue(self, out: Outbox) -> None:
+        """Begin a schedule where the goal is not held and none is under way."""
+        if self._working:
+            return
+        if self.twap is not None:
+            self.twap = None
+            if self._leftover():
+                self._retry_ns = self.now_ns + RETRY_S * NS_PER_S
+        if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
+            return
+        raises = self.goal_eth > self.short_eth
+        if raises and self.goal_eth > FUNDED * self.margining.largest_short_eth:
+            return  # the collateral that was asked for is not seen at the venue yet
+        quote, row, verdict = self.quote, self.judge.signals, self.verdict
+        assert quote is not None, "blocked() asks for a quote"
+        away = self.goal_eth - self.short_eth
+        urgent = self.mode == "flattening" or (verdict is not None and verdict.urgent)
+        urgency = 0.0 if row is None or math.isnan(row.urgency) else row.urgency
+        self.schedule_id += 1
+        plan = plan_schedule(
+            self.schedule_id,
+            self.decision_id,
+            "sell" if away > 0.0 else "buy",
+            abs(away),
+            quote,
+            self.now_ns,
+            urgency=1.0 if urgent else urgency,
+            sigma_day=self._sigma_day,
+            volume_day_eth=self._volume_day_eth,
+            filters=self.filters,
+            settings=self.settings.twap,
+            seed=self.schedule_id,
+        )
+        out.records.append(plan)
+        self.twap = Twap(plan, self.filters, self.settings.twap, self.prefix)
+        self.twap.handle(quote, out)
+
+    def _refuse_unconfirmed(self, out: Outbox) -> None:
+        """Take back orders that may not leave, and tell who asked for them."""
+        if not any(isinstance(command, Place) for command in out.commands):
+            return
+        blocked = self.blocked()
+        if not blocked:
+            return
+        refused = [command for command in out.commands if isinstance(command, Place)]
+        names = {place.client_id for place in refused}
+        out.commands = [command for command in out.commands if command not in refused]
+        out.records = [
+            record
+            for record in out.records
+            if not (isinstance(record, OrderSent) and record.client_id in names)
+        ]
+        for name in sorted(names):
+            told = OrderUpdate(
+                self.now_ns, name, "rejected", code=REFUSED_HERE, reason=f"not sent: {blocked}"
+            )
+            if self.twap is not None:
+                self.twap.handle(told, out)
+
+    def _remember(self, out: Outbox) -> None:
+        """Orders are known to reconciliation, alarms to the journal, transfers are counted."""
+        for record in out.records:
+            if isinstance(record, OrderSent):
+                self.reconciler.sent(record)
+            elif isinstance(record, Moved):
+                self.judge.account.follow(record)
+                if record.status == "asked":
+                    self.judge.account.charged_usd += self.settings.capital.transfer_usd
+        out.records += [
+            AlertRaised(self.now_ns, told.severity, told.key, told.text, told.next_step)
+            for told in out.commands
+            if isinstance(told, Alarm)
+        ]

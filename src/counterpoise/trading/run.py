@@ -1,0 +1,332 @@
+"""A run: journal, account, controller and node put together, from the start to an orderly end.
+
+The same run trades a rehearsal, paper, testnet and live; only where it connects differs. Where it
+cannot remember what it does, it stops.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Protocol
+
+from counterpoise.config import Settings
+from counterpoise.credentials import Credentials
+from counterpoise.errors import CounterpoiseError
+from counterpoise.execution.controller import Controller
+from counterpoise.execution.events import Operator
+from counterpoise.execution.remembered import Remembered
+from counterpoise.journal.place import place_in
+from counterpoise.journal.reading import Reader
+from counterpoise.journal.restart import remembered
+from counterpoise.journal.store import Journal
+from counterpoise.journal.tables import Run
+from counterpoise.sealed import digest
+from counterpoise.trading.beat import beat_of
+from counterpoise.trading.binance_account import BinanceAccount
+from counterpoise.trading.binance_rest import BinanceRest, Endpoints
+from counterpoise.trading.hour_desk import Hour
+from counterpoise.trading.instrument import instrument_id_of
+from counterpoise.trading.live_feed import Clock, LiveFeed, Past, WallClock
+from counterpoise.trading.live_link import LiveLink
+from counterpoise.trading.node import Wires, node_of
+from counterpoise.trading.shell import Shell
+from counterpoise.units import HOUR_MS, NS_PER_MS
+from counterpoise.venues import contract_at
+from counterpoise.watch.alerts import Alerts, alert_addresses
+from counterpoise.watch.heartbeat import write_heartbeat
+from counterpoise.watch.kill_switch import KillSwitch, Standing, obey_signals
+
+log = logging.getLogger(__name__)
+#: Seconds between two looks at the kill switch, and two heartbeats.
+LOOK_S, BEAT_S = 0.5, 1.0
+#: Seconds that the first decision waits for prices.
+PRICES_S = 20.0
+#: Market seconds after an hour at which settled funding is asked for.
+FUNDING_AFTER_S = 30.0
+
+
+class MarketTime(Clock, Protocol):
+    """The market's clock with its way back to the wall, for timers."""
+
+    def wall_ns(self, market_ns: int) -> int:
+        """Wall time at which the market reaches a moment."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a run trades.
+
+    Attributes
+    ----------
+    endpoints : Endpoints
+        Of the account's own API.
+    wires : Wires
+        Of NautilusTrader.
+    clock : MarketTime or None
+        Of a rehearsal; the wall's otherwise.
+    past : Past or None
+        The lake of a rehearsal.
+    """
+
+    endpoints: Endpoints
+    wires: Wires
+    clock: MarketTime | None = None
+    past: Past | None = None
+
+
+def stretched(settings: Settings, speed: float) -> Settings:
+    """Settings for a market that runs faster than the wall: what waits for wires waits as long.
+
+    Parameters
+    ----------
+    settings : Settings
+    speed : float
+        Market seconds per second.
+    """
+    if speed <= 1.0:
+        return settings
+    run_settings, twap, risk = settings.run, settings.twap, settings.risk
+    return settings.model_copy(
+        update={
+            "run": run_settings.model_copy(
+                update={
+                    "position_max_age_ms": round(run_settings.position_max_age_ms * speed),
+                    "position_check_s": run_settings.position_check_s * speed,
+                    "unknown_wait_ms": round(run_settings.unknown_wait_ms * speed),
+                }
+            ),
+            "twap": twap.model_copy(update={"answer_s": twap.answer_s * speed}),
+            "protection": settings.protection.model_copy(
+                update={"countdown_s": round(settings.protection.countdown_s * speed)}
+            ),
+            "risk": risk.model_copy(update={"mark_max_age_s": risk.mark_max_age_s * speed}),
+        }
+    )
+
+
+async def run(
+    settings: Settings,
+    credentials: Credentials,
+    where: Where,
+    *,
+    tell: Callable[[str], None],
+    until: asyncio.Event,
+    begin: Callable[[], None] | None = None,
+) -> None:
+    """Keep the hedge until told to end.
+
+    Parameters
+    ----------
+    settings : Settings
+    credentials : Credentials
+    where : Where
+    tell : callable
+        Told in plain lines what happens.
+    until : asyncio.Event
+        Set when the run is to end.
+    begin : callable, optional
+        Called when everything is connected: a rehearsal lets its market go on.
+
+    Raises
+    ------
+    FixConfig, RetryLater, RejectData
+        What the journal, the venue or the settings refuse; nothing was sent.
+    """
+    clock, symbol = where.clock, settings.venue.symbol
+
+    def now_ns() -> int:
+        return time.time_ns() if clock is None else clock.now_ms() * NS_PER_MS
+
+    settings.run.state.mkdir(parents=True, exist_ok=True)
+    switch = KillSwitch(settings.run.state)
+    async with AsyncExitStack() as held:
+        this = Run(
+            ts_ns=now_ns(),
+            run_id=uuid.uuid4().hex[:12],
+            mode=settings.run.mode,
+            venue=settings.venue.names[0],
+            symbol=symbol,
+            account=digest(credentials.api_key.reveal()),
+            version=version("counterpoise"),
+            settings=digest(settings.model_dump_json()),
+        )
+        place = place_in(settings)
+        journal = held.enter_context(Journal.open(place, run=this))
+        rest = BinanceRest(where.endpoints, credentials)
+        held.push_async_callback(rest.close)
+        account = BinanceAccount(rest, symbol, now_ns)
+        if clock is None:
+            await rest.correct_clock()
+        alerts = Alerts(alert_addresses(), settings.alerts)
+        held.callback(alerts.close)
+        feed = LiveFeed(settings, past=where.past)
+        held.callback(feed.close)
+        tell("Working out the first hour; a new lake or model takes some minutes.")
+        hour = await feed.hour(now_ns() // NS_PER_MS // HOUR_MS * HOUR_MS)
+        with Reader(place) as reader:
+            known = remembered(reader, now_ns())
+            prefix = f"cp{reader.records(Run)[0].run_id[:6]}-"
+        standing = switch.standing()
+        if standing is not None:
+            known = replace(known, halted=str(standing))
+        controller = Controller(
+            settings if clock is None else stretched(settings, clock.speed),
+            contract_at(settings.venue.names[0], now_ns() // NS_PER_MS),
+            prefix,
+            exposure_eth=_exposure(hour, known, settings),
+            price=hour.signals.perp,
+        )
+        snapshot = await account.snapshot()
+        first = controller.start(known, snapshot)
+        link = LiveLink(account, alerts)
+        link.seen = snapshot
+        shell = Shell(
+            instrument_id_of(contract_at(settings.venue.names[0], now_ns() // NS_PER_MS)),
+            controller,
+            journal.commit,
+            link,
+            first,
+            now_ns=now_ns,
+            wall_ns=(lambda at_ns: at_ns) if clock is None else clock.wall_ns,
+        )
+        link.shell = shell
+        shell.failed = until.set
+        node = node_of(shell, shell.instrument_id, credentials, where.wires, settings.run.state)
+        running = asyncio.create_task(node.run_async())
+        held.push_async_callback(_end, node, running)
+        await shell.started.wait()
+        tell(f"Trading {symbol} on {this.venue} ({this.mode}); run {this.run_id}.")
+        if begin is not None:
+            begin()
+        loop = asyncio.get_running_loop()
+
+        def obey(found: Standing) -> None:
+            loop.call_soon_threadsafe(
+                lambda: shell.deliver(Operator(now_ns(), found.order, str(found)))
+            )
+
+        obey_signals(switch, obey)
+        work = [
+            asyncio.create_task(part)
+            for part in (
+                _hours(feed, where, shell, hour),
+                _watch_switch(switch, shell, standing, now_ns),
+                _beats(settings, this, shell, link, alerts, now_ns),
+                _fundings(link, clock, now_ns),
+            )
+        ]
+        ended = asyncio.create_task(until.wait())
+        try:
+            await asyncio.wait([*work, ended, running], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*work, ended):
+                task.cancel()
+            for task in work:
+                with suppress(asyncio.CancelledError):
+                    await task
+            shell.leave()
+            await link.close()
+        if shell.failure is not None:
+            raise shell.failure
+
+
+async def _end(node: object, running: "asyncio.Task[None]") -> None:
+    """Stop the node and wait for its end."""
+    await node.stop_async()  # type: ignore[attr-defined]
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+def _exposure(hour: Hour, known: Remembered, settings: Settings) -> float:
+    """Exposure at the start: of this hour, of the last decision, or the plain setting."""
+    if hour.exposure is not None:
+        return hour.exposure.exposure_eth
+    if known.decision is not None:
+        return known.decision.exposure_eth
+    assert settings.exposure.eth is not None, "an exposure of holdings is known with the hour"
+    return settings.exposure.eth
+
+
+async def _hours(feed: LiveFeed, where: Where, shell: Shell, first: Hour) -> None:
+    """Tell the hours as they come; the first one was worked out before the start."""
+    told = first
+    clock = where.clock or WallClock()
+    with suppress(TimeoutError):
+        # The first decision is made on prices; without them it is made, and says why it holds.
+        await asyncio.wait_for(shell.priced.wait(), PRICES_S)
+    _tell_hour(shell, told)
+    async for hour in feed.hours(clock):
+        if hour.signals.ts_ns > told.signals.ts_ns:
+            told = hour
+            _tell_hour(shell, hour)
+
+
+def _tell_hour(shell: Shell, hour: Hour) -> None:
+    for note in hour.notes:
+        log.info("%s", note)
+    if hour.exposure is not None:
+        shell.deliver(hour.exposure)
+    shell.deliver(hour.signals)
+
+
+async def _watch_switch(
+    switch: KillSwitch, shell: Shell, known: Standing | None, now_ns: Callable[[], int]
+) -> None:
+    """Obey the files of the kill switch, set or taken back."""
+    if known is not None and known.order == "flatten":
+        shell.deliver(Operator(now_ns(), "flatten", str(known)))
+    while True:
+        standing = switch.standing()
+        if (standing is None) != (known is None) or (
+            standing is not None and known is not None and standing.order != known.order
+        ):
+            order = "resume" if standing is None else standing.order
+            why = "the kill switch was taken back" if standing is None else str(standing)
+            shell.deliver(Operator(now_ns(), order, why))
+            known = standing
+        await asyncio.sleep(LOOK_S)
+
+
+async def _beats(
+    settings: Settings,
+    this: Run,
+    shell: Shell,
+    link: LiveLink,
+    alerts: Alerts,
+    now_ns: Callable[[], int],
+) -> None:
+    """Write the heartbeat."""
+    while True:
+        beat = beat_of(
+            this,
+            shell.controller,
+            now_ns(),
+            seen=link.seen,
+            last_alert=link.last_alarm,
+            alert_failure=alerts.failure,
+            latencies_ms=shell.latencies_ms(),
+        )
+        try:
+            write_heartbeat(settings.run.state, beat)
+        except OSError as refused:
+            log.warning("the heartbeat could not be written: %s", refused)
+        await asyncio.sleep(BEAT_S)
+
+
+async def _fundings(link: LiveLink, clock: MarketTime | None, now_ns: Callable[[], int]) -> None:
+    """Book settled funding shortly after each hour."""
+    speed = 1.0 if clock is None else clock.speed
+    since_ms = now_ns() // NS_PER_MS
+    while True:
+        next_ms = (now_ns() // NS_PER_MS // HOUR_MS + 1) * HOUR_MS + FUNDING_AFTER_S * 1000.0
+        await asyncio.sleep((next_ms - now_ns() / NS_PER_MS) / 1000.0 / speed)
+        try:
+            await link.book_funding(since_ms)
+        except CounterpoiseError as refused:
+            log.warning("funding was not booked: %s", refused)

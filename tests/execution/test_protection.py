@@ -1,0 +1,446 @@
+"""Stops rest below the liquidation price, in step with the position, and never for a moment not."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counterpoise.execution.commands import (
+    Alarm,
+    Cancel,
+    CancelStop,
+    Command,
+    Countdown,
+    Place,
+    PlaceStop,
+    QueryAccount,
+    WakeAt,
+)
+from counterpoise.execution.events import Exposure, Link, Mark, OrderUpdate, Wake
+from counterpoise.execution.outbox import Outbox
+from counterpoise.execution.protection import WAKE, Protection
+from counterpoise.execution.records import OrderSent
+from counterpoise.risk.protective_stop import Short
+from counterpoise.run_settings import ProtectionSettings, RunSettings
+from tests.execution.account import CONTRACT, PREFIX, SECOND, START_NS, TIERS, Account, sent
+
+RUN, BUY_ONLY = RunSettings(), ProtectionSettings()
+FULL_HEDGE = ProtectionSettings(spot_stop=0.1)
+#: The golden short of 727.934 ETH at 1,800 and 5×: liquidated at 2,147.35.
+GOLDEN = Account(short=727.934, wallet=727.934 * 1_800 / 5, entry=1_800.0, mark=1_800.0)
+
+
+def only(kind: type, items: list) -> list:
+    return [item for item in items if isinstance(item, kind)]
+
+
+def keys(out: Outbox) -> list[str]:
+    return [alarm.key for alarm in only(Alarm, out.commands)]
+
+
+class Desk:
+    """A protection beside an account; what it asks is done at once unless a test holds it back."""
+
+    def __init__(self, account: Account, want: ProtectionSettings = BUY_ONLY) -> None:
+        self.account, self.now = account, START_NS
+        self.ours: dict[str, OrderSent] = {}
+        self.protection = Protection(PREFIX, CONTRACT, want, RUN, self.ours)
+
+    def carry(self, out: Outbox) -> Outbox:
+        for order in only(OrderSent, out.records):
+            self.ours[order.client_id] = order
+        for command in list(out.commands):
+            for event in self.account.do(command, self.now):
+                answer = Outbox()
+                self.protection.handle(event, answer)
+                out.commands += self.carry(answer).commands
+        return out
+
+    def start(self) -> Outbox:
+        out = Outbox()
+        self.protection.start((), 0, self.account.snapshot(self.now), out)
+        return self.carry(out)
+
+    def look(self, seconds: float = 5.0, *, halted: bool = False) -> Outbox:
+        self.now += round(seconds * SECOND)
+        out = Outbox()
+        self.protection.handle(self.account.snapshot(self.now), out, halted=halted)
+        return self.carry(out)
+
+    def give(self, event: object) -> Outbox:
+        out = Outbox()
+        self.protection.handle(event, out)  # type: ignore[arg-type]
+        return self.carry(out)
+
+    def resting(self, side: str = "buy") -> list[str]:
+        return [
+            order.client_id
+            for order in self.account.orders.values()
+            if order.client_id in self.ours and order.side == side and order.status == "open"
+        ]
+
+
+def golden() -> Account:
+    return Account(GOLDEN.short, GOLDEN.wallet, GOLDEN.entry, GOLDEN.mark)
+
+
+def test_golden_stop() -> None:
+    desk = Desk(golden())
+    out = desk.start()
+    # 2 % below 2,147.35, for the 510.39 ETH of the formula and a twentieth more.
+    (stop,) = only(PlaceStop, out.commands)
+    assert stop == PlaceStop("cp-stop-1", "buy", pytest.approx(535.9, abs=0.1), 2_104.40, True)
+    (order,) = only(OrderSent, out.records)
+    assert (order.client_id, order.kind, order.trigger) == ("cp-stop-1", "stop", 2_104.40)
+    assert desk.protection.liquidation_stop is not None
+
+
+def test_a_small_change_moves_nothing_and_a_large_one_replaces_before_it_cancels() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.wallet += 500.0
+    assert only(PlaceStop, desk.look().commands) == []
+    desk.account.wallet += 30_000.0
+    out = desk.look()
+    order = [command for command in out.commands if isinstance(command, PlaceStop | CancelStop)]
+    assert [type(command) for command in order] == [PlaceStop, CancelStop]
+    assert order[1] == CancelStop("cp-stop-1")
+    assert desk.resting() == ["cp-stop-2"]
+
+
+def test_a_replacement_that_is_refused_leaves_its_predecessor() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.wallet += 30_000.0
+    desk.now += 5 * SECOND
+    out = Outbox()
+    desk.protection.handle(desk.account.snapshot(desk.now), out)
+    (stop,) = only(PlaceStop, out.commands)
+    out = Outbox()
+    refusal = OrderUpdate(desk.now, stop.client_id, "rejected", 0.0, -4045, "max stop order limit")
+    desk.protection.handle(refusal, out)
+    assert keys(out) == ["stop-refused"]
+    assert only(CancelStop, out.commands) == []
+    assert desk.resting() == ["cp-stop-1"]
+    assert only(PlaceStop, desk.look().commands) == []  # not at once again
+    assert only(PlaceStop, desk.look(15).commands) != []
+
+
+def test_a_stop_that_no_longer_rests_is_placed_again() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.orders["cp-stop-1"].status = "canceled"  # by somebody, and nobody told us
+    out = desk.look()
+    assert keys(out) == ["stop-missing"]
+    assert desk.resting() == ["cp-stop-2"]
+
+
+def test_a_stop_cancelled_at_the_venue_is_missed_at_once() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.orders["cp-stop-1"].status = "expired"
+    out = desk.give(OrderUpdate(desk.now + SECOND, "cp-stop-1", "expired"))
+    assert keys(out) == ["stop-missing"]
+    assert only(QueryAccount, out.commands) != []
+
+
+def test_a_triggered_stop_is_reported_once_and_the_next_follows() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.mark = 2_105.0
+    size = desk.account.orders["cp-stop-1"].size
+    fills = [desk.account.trade("cp-stop-1", "buy", part, desk.now) for part in (1.0, size - 1.0)]
+    told = [key for fill in fills for key in keys(desk.give(fill))]
+    told += keys(desk.give(desk.account.orders["cp-stop-1"].update(desk.now)))
+    assert told == ["stop-triggered"]
+    desk.look()
+    (second,) = desk.resting()
+    assert desk.account.orders[second].trigger > 2_200.0
+
+
+def test_a_stop_that_does_not_come_to_rest_is_replaced_by_another_id() -> None:
+    desk = Desk(golden())
+    out = Outbox()
+    desk.protection.start((), 0, desk.account.snapshot(desk.now), out)  # and nothing arrives
+    late = only(PlaceStop, out.commands)[0]
+    assert only(PlaceStop, desk.look().commands) == []
+    out = desk.look(5)
+    assert "stop-refused" in keys(out)
+    assert desk.resting() == ["cp-stop-2"]
+    # The first one arrives after all: two would buy back too much, so it goes.
+    desk.account.do(late, desk.now)
+    desk.look()
+    assert desk.resting() == ["cp-stop-2"]
+
+
+def test_nothing_rests_where_nothing_can_be_liquidated() -> None:
+    desk = Desk(Account(short=0.0))
+    assert only(PlaceStop, desk.start().commands) == []
+    desk = Desk(golden())
+    desk.start()
+    desk.account.short = 0.0
+    assert only(CancelStop, desk.look().commands) == [CancelStop("cp-stop-1")]
+    assert desk.resting() == []
+
+
+def test_close_to_liquidation_the_stop_rests_between_mark_and_liquidation() -> None:
+    account = golden()
+    account.mark = 2_140.0
+    desk = Desk(account)
+    out = desk.start()
+    assert "near-liquidation" in keys(out)
+    (stop,) = only(PlaceStop, out.commands)
+    assert 2_140.0 < stop.trigger < 2_147.35
+    account.mark = 2_200.0
+    assert only(PlaceStop, desk.look().commands) == []
+
+
+def test_stops_of_an_earlier_run_stay_and_numbers_go_on() -> None:
+    first = Desk(golden())
+    first.start()
+    second = Desk(first.account)
+    earlier = sent("cp-stop-1", "buy", 535.904, trigger=2_104.40)
+    second.ours["cp-stop-1"] = earlier
+    out = Outbox()
+    second.protection.start((earlier,), 4, second.account.snapshot(second.now), out)
+    assert only(PlaceStop, second.carry(out).commands) == []
+    second.account.wallet += 30_000.0
+    second.look()
+    assert second.resting() == ["cp-stop-5"]
+
+
+def test_the_margin_of_an_isolated_position_is_what_the_venue_liquidates_at() -> None:
+    account = golden()
+    lonely = account.liquidation
+    seen = account.snapshot(START_NS)
+    account.wallet = 2e6  # of which the position is given no more than before
+    rich = Desk(account)
+    out = Outbox()
+    snapshot = type(seen)(
+        **{
+            name: getattr(account.snapshot(START_NS), name)
+            for name in seen.__slots__
+            if name not in ("liquidation", "isolated")
+        },
+        liquidation=lonely,
+        isolated=True,
+    )
+    rich.protection.start((), 0, snapshot, out)
+    (stop,) = only(PlaceStop, out.commands)
+    assert stop.trigger == 2_104.40
+
+
+def test_a_sell_stop_raises_the_short_to_the_exposure_and_follows_the_mark_up_only() -> None:
+    desk = Desk(golden(), FULL_HEDGE)
+    desk.give(Exposure(START_NS, 900.0))
+    desk.start()
+    (first,) = desk.resting("sell")
+    stop = desk.account.orders[first]
+    assert (round(stop.size, 3), stop.trigger) == (172.066, 1_620.0)
+    desk.give(Mark(desk.now, 1_900.0, 1_900.0, 0.0, 0))
+    desk.account.mark = 1_850.0
+    desk.look()
+    (second,) = desk.resting("sell")
+    assert desk.account.orders[second].trigger == 1_710.0
+    desk.account.mark = 1_750.0
+    desk.look()
+    assert desk.resting("sell") == [second]
+    # Its predecessor goes first: twice it would hedge more than there is.
+    desk.account.short = 850.0
+    desk.account.wallet += 122.066 * 360.0  # the buy stop stays about where it is
+    out = desk.look()
+    stops = [c for c in out.commands if isinstance(c, CancelStop | PlaceStop)]
+    sells = [stop for stop in stops if desk.ours[stop.client_id].side == "sell"]
+    assert sells[0] == CancelStop(second)
+    assert sells[1] == PlaceStop(sells[1].client_id, "sell", 50.0, 1_710.0, False)
+
+
+def test_no_sell_stop_while_halted_and_none_beyond_what_margin_carries() -> None:
+    desk = Desk(golden(), FULL_HEDGE)
+    desk.give(Exposure(START_NS, 900.0))
+    desk.start()
+    assert desk.resting("sell")
+    desk.look(halted=True)
+    assert desk.resting("sell") == []
+    assert desk.resting("buy")
+    desk.account.leverage = 3.5
+    desk.look()
+    (stop,) = (desk.account.orders[client_id] for client_id in desk.resting("sell"))
+    equity = GOLDEN.equity + GOLDEN.short * (1_800.0 - stop.trigger)
+    assert (GOLDEN.short + stop.size) * stop.trigger <= 3.5 * equity
+    assert stop.size < 172.0
+
+
+def test_the_countdown_is_refreshed_while_healthy() -> None:
+    desk = Desk(golden())
+    out = desk.start()
+    assert Countdown(60_000) in out.commands
+    assert WakeAt(START_NS + 20 * SECOND, WAKE) in out.commands
+    desk.look(20)
+    assert Countdown(60_000) in desk.give(Wake(desk.now, WAKE)).commands
+    desk.give(Link(desk.now, "orders", up=False))
+    assert only(Countdown, desk.give(Wake(desk.now, WAKE)).commands) == []
+    desk.give(Link(desk.now, "orders", up=True))
+    desk.now += 20 * SECOND
+    assert only(Countdown, desk.give(Wake(desk.now, WAKE)).commands) == []  # nothing seen for 20 s
+
+
+def test_after_a_countdown_that_ended_the_account_is_looked_at_and_stops_placed_again() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.now += 70 * SECOND
+    desk.account.orders["cp-stop-1"].status = "canceled"  # should the venue cancel stops as well
+    assert desk.account.countdown_ns is not None
+    assert desk.account.countdown_ns < desk.now
+    out = desk.look(0)
+    assert desk.resting() == ["cp-stop-2"]
+    out = desk.give(Wake(desk.now, WAKE))
+    assert only(QueryAccount, out.commands) != []
+    assert Countdown(60_000) in out.commands
+
+
+def test_no_countdown_while_it_would_cancel_a_strangers_order() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.do(Place("web_abc", "buy", 1.0, 1_500.0, True, False), desk.now)
+    out = desk.look()
+    assert Countdown(0) in out.commands
+    assert keys(out) == ["no-countdown"]
+    assert keys(desk.look()) == []
+    assert only(Countdown, desk.give(Wake(desk.now, WAKE)).commands) == []
+    desk.account.do(Cancel("web_abc"), desk.now)
+    desk.look()
+    assert Countdown(60_000) in desk.give(Wake(desk.now, WAKE)).commands
+    out = Outbox()
+    desk.protection.end(out)
+    assert out.commands == [Countdown(0)]
+
+
+HAPPENINGS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["look", "look", "all", "one", "refuse", "trade", "pay", "move", "vanish", "stranger"]
+        ),
+        st.integers(100, 12_000),
+        st.integers(1, 1_000),
+    ),
+    max_size=60,
+)
+
+
+class Schedule:
+    """A protection whose messages are late or refused, while position and margin change."""
+
+    def __init__(self) -> None:
+        self.desk = Desk(golden())
+        self.late_commands: list[Command] = []
+        self.late_events: list = []
+        self.removed = False
+        out = Outbox()
+        self.desk.protection.start((), 0, self.desk.account.snapshot(self.desk.now), out)
+        self.take(out)
+
+    def take(self, out: Outbox) -> None:
+        for order in only(OrderSent, out.records):
+            self.desk.ours[order.client_id] = order
+        for command in out.commands:
+            if isinstance(command, Cancel | CancelStop):
+                assert command.client_id in self.desk.ours, "a stranger's order"
+            if isinstance(command, PlaceStop | CancelStop | Countdown):
+                self.late_commands.append(command)
+
+    def give(self, event: object) -> None:
+        out = Outbox()
+        self.desk.protection.handle(event, out)  # type: ignore[arg-type]
+        self.take(out)
+
+    def step(self, what: str, after_ms: int, size: int) -> None:
+        desk, account = self.desk, self.desk.account
+        desk.now += after_ms * 1_000_000
+        self.removed = False
+        match what:
+            case "look":
+                self.give(account.snapshot(desk.now))
+            case "all":
+                self.deliver()
+            case "one" if self.late_commands:
+                self.late_events += account.do(self.late_commands.pop(0), desk.now)
+            case "refuse" if self.late_commands and isinstance(self.late_commands[0], PlaceStop):
+                refused = self.late_commands.pop(0).client_id
+                self.late_events.append(OrderUpdate(desk.now, refused, "rejected", 0, -4045, "no"))
+            case "trade":
+                part = size / 1_000 * 20.0
+                side = "sell" if size % 2 or account.short < 21.0 else "buy"
+                account.trade("cp-1-0-0", side, round(part, 3), desk.now, stranger=True)
+            case "pay":
+                account.wallet += (size - 500) * 40.0
+                account.wallet = max(account.wallet, 0.12 * account.short * account.entry)
+            case "move":
+                account.mark = min(account.mark * (0.98 + 0.04 * size / 1_000), 1_950.0)
+            case "vanish":
+                for client_id in desk.resting()[:1]:
+                    account.orders[client_id].status = "canceled"
+                    self.removed = True
+            case "stranger":
+                place = Place(f"web{desk.now}", "buy", 1.0, 1_500.0, True, False)
+                account.do(place, desk.now)
+                stop = PlaceStop(f"web-stop{desk.now}", "buy", 1.0, 9_999.0, True)
+                account.do(stop, desk.now)
+
+    def deliver(self) -> None:
+        while self.late_commands or self.late_events:
+            if self.late_commands:
+                self.late_events += self.desk.account.do(self.late_commands.pop(0), self.desk.now)
+            else:
+                self.give(self.late_events.pop(0))
+
+    def settle(self) -> None:
+        """Look until nothing is left to do."""
+        for _ in range(4):
+            self.desk.now += 20 * SECOND
+            self.give(self.desk.account.snapshot(self.desk.now))
+            self.deliver()
+
+
+@given(HAPPENINGS)
+@settings(max_examples=200)
+def test_never_without_a_stop_once_one_was_confirmed(happenings: list) -> None:
+    schedule = Schedule()
+    desk, confirmed = schedule.desk, False
+    for happening in happenings:
+        schedule.step(*happening)
+        if schedule.removed:
+            confirmed = False  # it was taken from outside; it is confirmed anew
+        confirmed = confirmed or (
+            desk.protection.liquidation_stop is not None and bool(desk.resting())
+        )
+        if confirmed:
+            assert desk.resting()
+
+
+@given(HAPPENINGS)
+@settings(max_examples=200)
+def test_the_stop_is_below_liquidation_and_the_rest_survives_what_was_asked(
+    happenings: list,
+) -> None:
+    schedule = Schedule()
+    for happening in happenings:
+        schedule.step(*happening)
+    schedule.settle()
+    account = schedule.desk.account
+    (client_id,) = schedule.desk.resting()
+    stop = account.orders[client_id]
+    short = Short(account.short, account.mark, account.equity, TIERS)
+    assert account.mark < stop.trigger < short.liquidation
+    assert stop.size <= account.short + 1e-9
+    left = short.after_stop(stop.trigger, stop.size, BUY_ONLY.stop_slippage)
+    assert left >= short.liquidation * (1.0 + BUY_ONLY.stop_further) * (1.0 - 1e-12)
+    strangers = [o for o in account.orders.values() if o.client_id.startswith("web")]
+    assert all(order.status == "open" for order in strangers)
+
+
+def test_random_schedules_do_settle_with_a_replaced_stop() -> None:
+    schedule = Schedule()
+    for size in (900, 950, 980):
+        schedule.step("pay", 1_000, size)
+        schedule.settle()
+    assert int(schedule.desk.resting()[0].removeprefix("cp-stop-")) > 3
