@@ -132,6 +132,14 @@ def test_a_policy_that_does_not_know_says_what_is_unknown(generated_lake, tmp_pa
     assert "no month start 140 days after" in hour.signals.why
 
 
+def test_a_policy_without_forecasts_needs_no_history_for_them(generated_lake, tmp_path) -> None:
+    rules = {"hedge": {"policy": "static_eth"}, "signals": {"min_train_days": 140}}
+    settings = settings_of(tmp_path / "run", **rules)
+    desk = HourDesk(settings, FromPast(settings, generated_lake))
+    signals = desk.hour(int(build_timeline(generated_lake).ts_ms[3000])).signals
+    assert (signals.lo, signals.hi, signals.why) == (0.8, 0.8, "")
+
+
 def test_a_defect_is_an_unknown_hour(generated_lake, tmp_path) -> None:
     def broken(ts_ms: int) -> list[str]:
         raise ZeroDivisionError("by us")

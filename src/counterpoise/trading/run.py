@@ -31,7 +31,7 @@ from counterpoise.trading.binance_account import BinanceAccount
 from counterpoise.trading.binance_rest import BinanceRest, Endpoints
 from counterpoise.trading.hour_desk import Hour
 from counterpoise.trading.instrument import instrument_id_of
-from counterpoise.trading.live_feed import Clock, LiveFeed, Past, WallClock
+from counterpoise.trading.live_feed import FIRST_DEADLINE_S, Clock, LiveFeed, Past, WallClock
 from counterpoise.trading.live_link import LiveLink
 from counterpoise.trading.node import Wires, node_of
 from counterpoise.trading.shell import Shell
@@ -167,7 +167,7 @@ async def run(
         feed = LiveFeed(settings, past=where.past)
         held.callback(feed.close)
         tell("Working out the first hour; a new lake or model takes some minutes.")
-        hour = await feed.hour(now_ns() // NS_PER_MS // HOUR_MS * HOUR_MS)
+        hour = await feed.hour(now_ns() // NS_PER_MS // HOUR_MS * HOUR_MS, FIRST_DEADLINE_S)
         with Reader(place) as reader:
             known = remembered(reader, now_ns())
             prefix = f"cp{reader.records(Run)[0].run_id[:6]}-"
