@@ -49,13 +49,13 @@ from counterpoise.execution.records import (
 )
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.twap import Twap
-from counterpoise.units import NS_PER_S
+from counterpoise.units import NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
 #: What led to a decision.
 Cause = Literal["bar", "quote", "mark", "position", "exposure", "order", "start"]
-#: Seconds after a schedule that could not be finished until another is tried.
-RETRY_S = 30
+#: After a schedule that could not be finished, so many waits for an unknown order until another.
+RETRY_WAITS = 3
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
 UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
@@ -398,7 +398,8 @@ class Controller:
         if self.twap is not None:
             self.twap = None
             if self._leftover():
-                self._retry_ns = self.now_ns + RETRY_S * NS_PER_S
+                wait_ms = RETRY_WAITS * self.settings.run.unknown_wait_ms
+                self._retry_ns = self.now_ns + wait_ms * NS_PER_MS
         if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
             return
         raises = self.goal_eth > self.short_eth

@@ -44,6 +44,8 @@ from counterpoise.watch.kill_switch import KillSwitch, Standing, obey_signals
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the kill switch, and two heartbeats.
 LOOK_S, BEAT_S = 0.5, 1.0
+#: Least wall seconds of a slice: a venue's budget of orders is counted by the wall.
+LEAST_SLICE_S = 0.2
 #: Seconds that the first decision waits for prices.
 PRICES_S = 20.0
 #: Market seconds after an hour at which settled funding is asked for.
@@ -100,7 +102,12 @@ def stretched(settings: Settings, speed: float) -> Settings:
                     "unknown_wait_ms": round(run_settings.unknown_wait_ms * speed),
                 }
             ),
-            "twap": twap.model_copy(update={"answer_s": twap.answer_s * speed}),
+            "twap": twap.model_copy(
+                update={
+                    "answer_s": twap.answer_s * speed,
+                    "slice_s": max(twap.slice_s, LEAST_SLICE_S * speed),
+                }
+            ),
             "protection": settings.protection.model_copy(
                 update={"countdown_s": round(settings.protection.countdown_s * speed)}
             ),
