@@ -50,8 +50,9 @@ from counterpoise.execution.twap import Twap
 from counterpoise.units import NS_PER_S
 from counterpoise.venues.contract import Contract
 
-#: What led to a decision.
-Cause = Literal["bar", "quote", "mark", "position", "exposure", "order", "start"]
+#: What led to a decision. An exposure does not: it is acted on with the bar that comes with it, or
+#: with the next price.
+Cause = Literal["bar", "quote", "mark", "position", "order"]
 #: Seconds after a schedule that could not be finished until another is tried.
 RETRY_S = 30
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
@@ -70,7 +71,6 @@ _CAUSES: dict[type, Cause] = {
     Quote: "quote",
     Mark: "mark",
     Snapshot: "position",
-    Exposure: "exposure",
     Fill: "order",
     OrderUpdate: "order",
 }

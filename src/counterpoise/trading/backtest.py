@@ -31,10 +31,11 @@ from counterpoise.hedging.intent import Intent
 from counterpoise.market.quote_path import Quotes, quote_path
 from counterpoise.market.timeline import Timeline
 from counterpoise.simulation.arena import Arena, contracts_of
+from counterpoise.simulation.prices import prices_of
 from counterpoise.trading.backtest_link import BacktestLink
 from counterpoise.trading.divergence import Driven
 from counterpoise.trading.instrument import instrument_id_of, instrument_of, usdt
-from counterpoise.trading.modules import FundingModule, LiquidationModule
+from counterpoise.trading.modules import FundingModule, LiquidationModule, Settled
 from counterpoise.trading.shell import Shell, Told
 from counterpoise.trading.signal_rows import exposures_of, rows_of
 from counterpoise.units import HOUR_MS, NS_PER_HOUR, NS_PER_MS
@@ -43,23 +44,15 @@ Floats = NDArray[np.float64]
 
 #: Hours of quotes in memory at once.
 CHUNK_H = 24
-#: Wakes of the position check are rare here: a snapshot costs nothing and is asked for on demand.
-CHECK_S = 300.0
+#: The position of a backtest cannot change unseen: it is checked every five minutes, and holds
+#: for two checks.
+CHECK_S, MAX_AGE_MS = 300.0, 600_000
 
 
 #: Columns of :class:`Driven` that are noted at each tick.
 _BY_TICK = tuple(column.name for column in fields(Driven) if column.name != "ts_ms")
 #: Records that are kept to the end.
 _KEPT = (Decision, OrderSent, FillBooked, Shortfall)
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A funding settlement of history."""
-
-    ts_ns: int
-    rate: float
-    price: float
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,9 @@ def backtest(
     instrument_id = instrument_id_of(contract)
     settings = settings.model_copy(
         update={
-            "run": settings.run.model_copy(update={"position_check_s": CHECK_S}),
+            "run": settings.run.model_copy(
+                update={"position_check_s": CHECK_S, "position_max_age_ms": MAX_AGE_MS}
+            ),
             "protection": settings.protection.model_copy(update={"transfers": "automatic"}),
         }
     )
@@ -267,7 +262,7 @@ def _empty(row: Signals) -> Snapshot:
 
 
 def _bars(timeline: Timeline, where: Arena) -> pl.DataFrame:
-    """Perpetual bars of an arena's span; an hour without one has no quotes."""
+    """Perpetual bars of an arena's span; no quotes where that of either market is missing."""
     span = slice(where.first, where.last)
     perp = timeline.perp
     bars = pl.DataFrame(
@@ -276,7 +271,7 @@ def _bars(timeline: Timeline, where: Arena) -> pl.DataFrame:
             "open": perp.open[span, 0],
             "high": perp.high[span, 0],
             "low": perp.low[span, 0],
-            "close": perp.close[span, 0],
+            "close": np.where(np.isnan(timeline.spot.close[span]), np.nan, perp.close[span, 0]),
         }
     )
     # Extremes that are not believed are unknown: the path then stays between open and close.
@@ -292,11 +287,14 @@ def _bars(timeline: Timeline, where: Arena) -> pl.DataFrame:
 
 
 def _settlements(timeline: Timeline, where: Arena) -> list[Settled]:
-    """Settlements of an arena's span."""
-    span = slice(where.first, where.last)
-    rates, marks = timeline.funding_settled[span, 0], timeline.funding_mark[span, 0]
+    """Settlements of an arena's span, due with the last quote before them.
+
+    So they are paid on the position held into them and at the price the simulator takes.
+    """
+    rates = timeline.funding_settled[where.first : where.last, 0]
+    per_eth = prices_of(where.market, where.account.inverse).funding[:, 0]
     return [
-        Settled(int(where.ts_ms[t]) * NS_PER_MS, float(rates[t]), float(marks[t]))
+        Settled((int(where.ts_ms[t]) - 1) * NS_PER_MS, float(rates[t]), float(per_eth[t]))
         for t in np.flatnonzero(np.isfinite(rates))
     ]
 
