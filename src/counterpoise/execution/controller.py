@@ -52,8 +52,9 @@ from counterpoise.execution.twap import Twap
 from counterpoise.units import NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
-#: What led to a decision.
-Cause = Literal["bar", "quote", "mark", "position", "exposure", "order", "start"]
+#: What led to a decision. An exposure does not: it is acted on with the bar that comes with it, or
+#: with the next price.
+Cause = Literal["bar", "quote", "mark", "position", "order"]
 #: After a schedule that could not be finished, so many waits for an unknown order until another.
 RETRY_WAITS = 3
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
@@ -72,7 +73,6 @@ _CAUSES: dict[type, Cause] = {
     Quote: "quote",
     Mark: "mark",
     Snapshot: "position",
-    Exposure: "exposure",
     Fill: "order",
     OrderUpdate: "order",
 }

@@ -234,11 +234,15 @@ class Judge:
         moment[_AVAILABLE] = self._budget_usd - account.paid_in_usd
         moment[_WAITS] = self._by_hand or self._waits(now_ns)
         desk.intent[:4] = self._band(row)
-        if not bar and math.isnan(row.lo):
+        age = float(desk.state[STATE_AGE])
+        if not bar and not math.isfinite(row.lo + row.hi + row.to_lo + row.to_hi):
             # Age counts bars, not events.
-            desk.state[STATE_AGE] -= 1.0
+            desk.state[STATE_AGE] = age - 1.0
         reasons = desk.decide()
-        if not reasons & _HALTED:
+        if reasons & _HALTED:
+            # What cannot be decided on is not seen: a bar of it ages what is remembered.
+            desk.state[STATE_AGE] = age + 1.0 if bar else age
+        else:
             self._exposed_before = self.exposure_eth
             self._first_ns = min(self._first_ns, now_ns)
         return Verdict(
@@ -264,8 +268,8 @@ class Judge:
         )
 
     def _waits(self, now_ns: int) -> bool:
-        """Whether collateral takes time; what the first decision sends is taken as there."""
-        return 0 < self._transfer_ns <= now_ns - self._first_ns
+        """Whether collateral takes time; what the first bar sends is taken as there."""
+        return self._transfer_ns > 0 and now_ns - self._first_ns >= NS_PER_HOUR
 
     def remembered(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """State and memory as they are now."""

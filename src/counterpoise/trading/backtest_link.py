@@ -98,7 +98,7 @@ class BacktestLink:
         self.shell.clock.set_time_alert_ns(
             command.client_id,
             # Before the decision of the hour it arrives in, as in the simulator.
-            at_ns // NS_PER_HOUR * NS_PER_HOUR + self._transfer_ns - 1,
+            at_ns + self._transfer_ns - 1,
             lambda event: self._arrive(event.ts_event, command),
         )
 
