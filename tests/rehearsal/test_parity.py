@@ -58,7 +58,7 @@ def drivers(tmp_path_factory: pytest.TempPathFactory):
         "simulator": (path.short_eth[:, 0], path.short_eth[:-1, 0], np.cumsum(path.total - moved))
     }
     ran = backtest(whole, where, intent, settings)
-    found["backtest"] = (ran.target_eth, ran.short_eth[1:], ran.pnl_usd)
+    found["backtest"] = (ran.driven.target_eth, ran.driven.short_eth[1:], ran.driven.pnl_usd)
     state = folder / "state"
     script = script_of(
         settings,
