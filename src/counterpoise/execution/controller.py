@@ -312,7 +312,7 @@ class Controller:
         """Ask for a decision, and make its target the goal where it may be."""
         if self.mode == "flattening" or (cause == "order" and self._leftover()):
             return
-        if cause != "bar" and -self.now_ns % NS_PER_HOUR <= CLOSE_NS:
+        if cause != "bar" and 0 < -self.now_ns % NS_PER_HOUR <= CLOSE_NS:
             return
         committed, bar = self.committed_eth, cause == "bar"
         state = self.judge.desk.state.copy()
