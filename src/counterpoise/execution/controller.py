@@ -49,6 +49,7 @@ from counterpoise.execution.records import (
 )
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.twap import Twap
+<<<<<<< HEAD
 from counterpoise.units import NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
@@ -57,6 +58,17 @@ from counterpoise.venues.contract import Contract
 Cause = Literal["bar", "quote", "mark", "position", "order"]
 #: After a schedule that could not be finished, so many waits for an unknown order until another.
 RETRY_WAITS = 3
+=======
+from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
+from counterpoise.venues.contract import Contract
+
+#: What led to a decision. A mark or an exposure is acted on with the next quote or bar.
+Cause = Literal["bar", "quote", "position", "order"]
+#: A quote this shortly before a full hour is the close, and the bar decides on it.
+CLOSE_NS = NS_PER_MS
+#: Seconds after a schedule that could not be finished until another is tried.
+RETRY_S = 30
+>>>>>>> 46fa13e4f43994054d7c5f117863870a79bc9592
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
 UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
@@ -71,7 +83,6 @@ REFUSED_HERE = -1
 _CAUSES: dict[type, Cause] = {
     Signals: "bar",
     Quote: "quote",
-    Mark: "mark",
     Snapshot: "position",
     Fill: "order",
     OrderUpdate: "order",
@@ -313,6 +324,8 @@ class Controller:
     def _consider(self, cause: Cause, out: Outbox) -> None:
         """Ask for a decision, and make its target the goal where it may be."""
         if self.mode == "flattening" or (cause == "order" and self._leftover()):
+            return
+        if cause != "bar" and 0 < -self.now_ns % NS_PER_HOUR <= CLOSE_NS:
             return
         committed, bar = self.committed_eth, cause == "bar"
         state = self.judge.desk.state.copy()
