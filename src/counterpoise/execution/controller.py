@@ -49,16 +49,6 @@ from counterpoise.execution.records import (
 )
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.twap import Twap
-<<<<<<< HEAD
-from counterpoise.units import NS_PER_MS, NS_PER_S
-from counterpoise.venues.contract import Contract
-
-#: What led to a decision. An exposure does not: it is acted on with the bar that comes with it, or
-#: with the next price.
-Cause = Literal["bar", "quote", "mark", "position", "order"]
-#: After a schedule that could not be finished, so many waits for an unknown order until another.
-RETRY_WAITS = 3
-=======
 from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
@@ -66,9 +56,8 @@ from counterpoise.venues.contract import Contract
 Cause = Literal["bar", "quote", "position", "order"]
 #: A quote this shortly before a full hour is the close, and the bar decides on it.
 CLOSE_NS = NS_PER_MS
-#: Seconds after a schedule that could not be finished until another is tried.
-RETRY_S = 30
->>>>>>> 46fa13e4f43994054d7c5f117863870a79bc9592
+#: After a schedule that could not be finished, so many waits for an unknown order until another.
+RETRY_WAITS = 3
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
 UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
