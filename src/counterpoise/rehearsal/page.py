@@ -249,8 +249,11 @@ def _latencies(told: Summary) -> str:
 
 def _costs(told: Summary) -> str:
     costs = told.costs
+    under_way = f"{told.under_way} schedules were still under way at the end." * bool(
+        told.under_way
+    )
     if not costs:
-        return page.section("What it cost", page.paragraph("No schedule ended."))
+        return page.section("What it cost", page.paragraph(f"No schedule ended. {under_way}"))
     head = ["schedule", "ETH", "arrival", "average", "spread", "impact", "delay", "fees"]
     head += ["not filled", "total", "model", "total", "model", "maker", "of trade"]
     units = ["", "", "USD", "USD", "USD", "USD", "USD", "USD", "USD", "USD", "USD"]
@@ -264,6 +267,7 @@ def _costs(told: Summary) -> str:
         marked=[len(costs)] if len(costs) > 1 else [],
     )
     paid = [
+        under_way,
         f"Fees paid {page.number(told.fees_usd, 2)} USD in all.",
         f"Funding received {page.number(told.funding_usd, 2, sign=True)} USD in "
         f"{len(told.fundings)} settlements.",
@@ -278,7 +282,7 @@ def _costs(told: Summary) -> str:
             "note",
         ),
         table,
-        page.paragraph(" ".join(paid)),
+        page.paragraph(" ".join(paid).strip()),
     )
 
 

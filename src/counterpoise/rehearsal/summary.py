@@ -99,6 +99,8 @@ class Summary:
     speed : float
     fees_usd, funding_usd : float
         Paid and received.
+    under_way : int
+        Schedules that had not ended: no shortfall of theirs is known.
     latencies_ms : dict of str to float
         Wall time by what was measured.
     """
@@ -121,6 +123,7 @@ class Summary:
     decisions: tuple[Decided, ...]
     orders: Orders
     costs: tuple[Cost, ...]
+    under_way: int
     fundings: tuple[FundingBooked, ...]
     latencies_ms: Mapping[str, float]
     alerts: tuple[AlertRaised, ...]
@@ -156,8 +159,10 @@ class Summary:
             f"orders       {orders.placed} placed, {orders.whole + orders.part} filled, "
             f"{orders.cancelled} cancelled, {orders.refused} refused; "
             f"maker share {100 * orders.maker_share:.0f} %",
-            f"cost         {total:,.2f} USD{in_bps}, fees {self.fees_usd:,.2f} USD among it; "
-            f"funding {self.funding_usd:+,.2f} USD",
+            f"cost         {total:,.2f} USD{in_bps} of {len(self.costs)} schedules that ended, "
+            f"{self.under_way} under way",
+            f"paid         {self.fees_usd:,.2f} USD of fees, received {self.funding_usd:,.2f} USD "
+            "of funding",
             f"alerts       {len(self.alerts)}",
         ]
         failed = [check for check in self.checks if not check.ok]
@@ -221,6 +226,7 @@ def summary_of(
         ),
         orders=_orders(sent, states, fills),
         costs=costs_of(reader, account, settings, contract),
+        under_way=len(reader.working_plans()),
         fundings=fundings,
         latencies_ms=({} if beat is None else dict(beat.latencies_ms))
         | _answers(sent, states, script.speed),
