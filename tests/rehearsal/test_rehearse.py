@@ -16,6 +16,7 @@ from counterpoise.execution.records import FillBooked
 from counterpoise.journal.chain import verify
 from counterpoise.journal.reading import Reader
 from counterpoise.market.lake import Lake
+from counterpoise.market.layouts import DatasetKey
 from counterpoise.market.synthetic import generate
 from counterpoise.rehearsal.checks import realised_usd
 from counterpoise.watch.heartbeat import Heartbeat, read_heartbeat
@@ -117,11 +118,11 @@ def test_a_signal_ends_it_in_order_while_a_schedule_is_worked(lake, tmp_path) ->
 def test_a_recorded_book_is_traded(real_data, real_lake, tmp_path) -> None:
     began = RECORDED - timedelta(days=DAYS)
     span = pl.col("ts").is_between(began, RECORDED)
-    part = {
-        key: real_lake.read_key(key).filter(span)
-        for key in real_lake.datasets()
-        if key.venue == "binance" and key.symbol == "ETHUSDT" and key.interval in ("1h", "8h")
-    }
+    keys = [
+        DatasetKey(table, "binance", "ETHUSDT", interval)
+        for table, interval in (("perp_bars", "1h"), ("spot_bars", "1h"), ("funding", "8h"))
+    ]
+    part = {key: real_lake.read_key(key).filter(span) for key in keys}
     lake = tmp_path / "lake"
     Lake(lake).write(part)
     process = begun(
