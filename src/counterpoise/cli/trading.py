@@ -102,6 +102,7 @@ def run(
             "set run.mode and repeat it with --confirm, both to the same",
         )
     if mode == "paper":
+        _refuse_other_paper(settings.run.state)
         script = _script(settings, settings.run.state, market, start, hours, speed, None)
         _play(settings, script, settings.run.state)
         return
@@ -157,6 +158,17 @@ def rehearse(
         typer.echo(f"page         {page}")
     if not told.passed:
         raise typer.Exit(RejectData.exit_code)
+
+
+def _refuse_other_paper(state: Path) -> None:
+    """Refuse the journal of another account: one on paper begins empty each time."""
+    if (state / "journal.sqlite").exists():
+        raise FixConfig(
+            "run.state",
+            str(state),
+            "a folder without a journal: the account of a paper run is made anew each time",
+            "move the folder away, or name another with --state",
+        )
 
 
 def _script(

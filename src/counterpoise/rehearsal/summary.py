@@ -1,6 +1,7 @@
 """Numbers of a rehearsal: how closely the hedge was kept, by what orders, at what cost."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,8 @@ from counterpoise.watch.heartbeat import Heartbeat
 
 #: Sizes that differ by less are the same, ETH.
 _SAME = 1e-9
+#: The venue's words within a refusal, as NautilusTrader passes it on.
+_MESSAGE = re.compile(r"""'msg': (['"])(.*?)\1""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,8 @@ def _orders(
         else:
             ends[state.status if state is not None else "pending"] += 1
         if state is not None and state.status == "rejected":
-            refusals[state.reason or f"code {state.code}"] += 1
+            said = _MESSAGE.search(state.reason)
+            refusals[said[2] if said else state.reason or f"code {state.code}"] += 1
     whole = sum(fill.size for fill in fills)
     maker = sum(fill.size for fill in fills if fill.maker)
     ended = ("whole", "part", "canceled", "rejected", "expired")
