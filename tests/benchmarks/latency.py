@@ -108,7 +108,7 @@ async def _venue(pipe: Connection) -> None:
         pipe.send((venue.url_http, venue.url_ws))
         await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
         market.ready = True
-        await venue.ended.wait()
+        await venue.finished()
         await asyncio.sleep(0.5)
         pipe.send((sent, arrived))
 

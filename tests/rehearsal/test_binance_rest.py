@@ -71,9 +71,9 @@ def test_hedge_mode_and_several_orders_at_once() -> None:
 def test_a_countdown_cancels_what_is_not_renewed() -> None:
     async def body(client: Desk) -> None:
         await client.ask("POST", "/fapi/v1/order", KEY, **GTC)
-        armed = {"symbol": SYMBOL, "countdownTime": 300}
+        armed = {"symbol": SYMBOL, "countdownTime": 1000}
         _, told, _ = await client.ask("POST", "/fapi/v1/countdownCancelAll", KEY, **armed)
-        assert told == {"symbol": SYMBOL, "countdownTime": "300"}
+        assert told == {"symbol": SYMBOL, "countdownTime": "1000"}
         assert len(client.binance.exchange.open_orders()) == 1
         while client.binance.exchange.open_orders():
             await asyncio.sleep(0.02)

@@ -52,6 +52,7 @@ STREAMS = {
     "trade_stream": "ethusdt@trade",
     "agg_trade_stream": "ethusdt@aggTrade",
     "mark_price_stream": "ethusdt@markPrice@1s",
+    "ticker_stream": "ethusdt@ticker",
     "kline_stream_open": "ethusdt@kline_1m",
 }
 USER = {

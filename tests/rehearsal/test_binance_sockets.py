@@ -29,6 +29,13 @@ async def heard(socket: Any, seconds: float = 0.5) -> list[dict[str, Any]]:
         return got
 
 
+async def reply_to(socket: Any, number: int) -> dict[str, Any]:
+    """The reply to a request, past the data that comes before it."""
+    while (told := await next_data(socket)).get("id") != number:
+        pass
+    return told
+
+
 def test_streams_come_on_their_own_route_only() -> None:
     async def body(client: Desk) -> None:
         names = {"depthUpdate": "ethusdt@depth@100ms", "markPriceUpdate": "ethusdt@markPrice@1s"}
@@ -38,26 +45,26 @@ def test_streams_come_on_their_own_route_only() -> None:
                 asked = {"method": "SUBSCRIBE", "params": list(names.values()), "id": 7}
                 await socket.send_json(asked)
                 assert await next_data(socket) == {"result": None, "id": 7}
-                got = await heard(socket, 0.3)
+                got = [await next_data(socket) for _ in range(5)]
                 assert {message["data"]["e"] for message in got} == {event}
                 assert {message["stream"] for message in got} == {names[event]}
                 await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 8})
-                got = await heard(socket, 0.15)
-                assert {"result": sorted(names.values()), "id": 8} in got
+                assert (await reply_to(socket, 8))["result"] == sorted(names.values())
                 gone = {"method": "UNSUBSCRIBE", "params": [names[event]], "id": 9}
                 await socket.send_json(gone)
-                got = await heard(socket, 0.15)
-                assert got[-1] == {"result": None, "id": 9}
+                assert (await reply_to(socket, 9))["result"] is None
                 await socket.send_json({"method": "DANCE", "id": 10})
                 await socket.send_str("[")
-                assert [message["error"]["code"] for message in await heard(socket, 0.1)] == [2, 3]
+                assert [(await next_data(socket))["error"]["code"] for _ in range(2)] == [2, 3]
         async with client.socket("/ws/ethusdt@bookTicker") as socket:
             told = await next_data(socket)
             assert (told["b"], told["a"]) == ("2999.99", "3000.01")
         async with client.socket("/public/stream?streams=ethusdt@trade/ethusdt@depth5") as socket:
-            got = await heard(socket, 0.5)
-            assert {message["stream"] for message in got} == {"ethusdt@trade", "ethusdt@depth5"}
-            top = next(one["data"] for one in got if one["stream"] == "ethusdt@depth5")
+            got: dict[str, Any] = {}
+            while got.keys() != {"ethusdt@trade", "ethusdt@depth5"}:
+                told = await next_data(socket)
+                got[told["stream"]] = told["data"]
+            top = got["ethusdt@depth5"]
             assert [len(top["b"]), len(top["a"])] == [5, 5]
 
     with_desk(body)

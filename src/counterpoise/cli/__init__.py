@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from counterpoise.cli import (
     advice,
+    backtest,
     data,
     doctor,
     events,
@@ -55,6 +56,7 @@ ROOMS = (
     signals_report,
     tune,
     study,
+    backtest,
     stress,
     explain,
     journal,

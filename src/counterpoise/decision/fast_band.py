@@ -38,6 +38,11 @@ class FastRule(NamedTuple):
     delay_s: float = 0.0
     flow: float = 3.0
 
+    @property
+    def active(self) -> bool:
+        """Whether fast numbers may do anything."""
+        return self.carry_bound > 0.0 or self.delay_s > 0.0
+
 
 class Timing(NamedTuple):
     """When a move goes: ``wait`` now and look again at the next quote, or ``hurry``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Self
 
 from counterpoise.execution.events import OrderUpdate, Status
@@ -123,6 +124,8 @@ class ChildOrders:
     def __init__(self) -> None:
         self._orders: dict[str, ChildOrder] = {}
         self.filled = 0
+        #: Those that live, or of which fills are still to be seen.
+        self.unsettled: list[ChildOrder] = []
         #: The one that may still fill; there is never a second one.
         self.live: ChildOrder | None = None
 
@@ -182,7 +185,8 @@ class ChildOrders:
 
     def _count(self) -> None:
         self.filled = sum(order.filled for order in self)
-        self.live = next((order for order in self if order.live), None)
+        self.unsettled = [order for order in self if not order.settled]
+        self.live = next((order for order in self.unsettled if order.live), None)
 
     @property
     def last(self) -> ChildOrder | None:
@@ -195,11 +199,6 @@ class ChildOrders:
         return 1 + max((order.slice for order in self), default=-1)
 
     @property
-    def unsettled(self) -> list[ChildOrder]:
-        """Those that live, or of which fills are still to be seen."""
-        return [order for order in self if not order.settled]
-
-    @property
     def refusals(self) -> int:
         """Orders refused in a row up to now, those that would have taken not counted."""
         count = 0
@@ -210,5 +209,6 @@ class ChildOrders:
         return count
 
     def of_slice(self, number: int) -> list[ChildOrder]:
-        """Those sent in a slice."""
-        return [order for order in self if order.slice == number]
+        """Those sent in the latest slice that has any, if it is this one; newest first."""
+        newest_first = reversed(self._orders.values())
+        return list(takewhile(lambda order: order.slice == number, newest_first))

@@ -9,6 +9,7 @@ import math
 from typing import Literal
 
 from counterpoise.config import Settings
+from counterpoise.decision.fast_band import timing
 from counterpoise.decision.moment import (
     STATE_MINUTE,
     STATE_MOVED,
@@ -27,6 +28,7 @@ from counterpoise.execution.events import (
     Operator,
     OrderUpdate,
     Quote,
+    Side,
     Signals,
     Snapshot,
 )
@@ -47,13 +49,15 @@ from counterpoise.execution.records import (
 )
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.twap import Twap
-from counterpoise.units import NS_PER_S
+from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
-#: What led to a decision.
-Cause = Literal["bar", "quote", "mark", "position", "exposure", "order", "start"]
-#: Seconds after a schedule that could not be finished until another is tried.
-RETRY_S = 30
+#: What led to a decision. A mark or an exposure is acted on with the next quote or bar.
+Cause = Literal["bar", "quote", "position", "order"]
+#: A quote this shortly before a full hour is the close, and the bar decides on it.
+CLOSE_NS = NS_PER_MS
+#: After a schedule that could not be finished, so many waits for an unknown order until another.
+RETRY_WAITS = 3
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
 UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
@@ -68,9 +72,7 @@ REFUSED_HERE = -1
 _CAUSES: dict[type, Cause] = {
     Signals: "bar",
     Quote: "quote",
-    Mark: "mark",
     Snapshot: "position",
-    Exposure: "exposure",
     Fill: "order",
     OrderUpdate: "order",
 }
@@ -123,7 +125,7 @@ class Controller:
         self.now_ns = 0
         self.quote: Quote | None = None
         self.decision_id = self.schedule_id = 0
-        self._retry_ns = 0
+        self._retry_ns = self._wanted_ns = 0
         self._ending = False
         self._halted_flags = -1
         self._moved_usd = 0.0
@@ -324,6 +326,8 @@ class Controller:
         """Ask for a decision, and make its target the goal where it may be."""
         if self.mode == "flattening" or (cause == "order" and self._leftover()):
             return
+        if cause != "bar" and 0 < -self.now_ns % NS_PER_HOUR <= CLOSE_NS:
+            return
         committed, bar = self.committed_eth, cause == "bar"
         state = self.judge.desk.state.copy()
         verdict = self.judge.decide(self.now_ns, committed, bar=bar)
@@ -408,7 +412,8 @@ class Controller:
         if self.twap is not None:
             self.twap = None
             if self._leftover():
-                self._retry_ns = self.now_ns + RETRY_S * NS_PER_S
+                wait_ms = RETRY_WAITS * self.settings.run.unknown_wait_ms
+                self._retry_ns = self.now_ns + wait_ms * NS_PER_MS
         if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
             return
         raises = self.goal_eth > self.short_eth
@@ -419,11 +424,27 @@ class Controller:
         away = self.goal_eth - self.short_eth
         urgent = self.mode == "flattening" or (verdict is not None and verdict.urgent)
         urgency = 0.0 if row is None or math.isnan(row.urgency) else row.urgency
+        side: Side = "sell" if away > 0.0 else "buy"
+        fast = self.judge.fast
+        if fast is not None:
+            self._wanted_ns = self._wanted_ns or self.now_ns
+            when = timing(
+                side,
+                flow=fast.flow,
+                microprice_usd=fast.microprice_usd,
+                waited_s=(self.now_ns - self._wanted_ns) / NS_PER_S,
+                forced=urgent,
+                rule=self.judge.fast_rule,
+            )
+            if when.wait:
+                return
+            urgency = 1.0 if when.hurry else urgency
+        self._wanted_ns = 0
         self.schedule_id += 1
         plan = plan_schedule(
             self.schedule_id,
             self.decision_id,
-            "sell" if away > 0.0 else "buy",
+            side,
             abs(away),
             quote,
             self.now_ns,

@@ -145,16 +145,3 @@ class Limits:
             }
             for kind, window in windows
         ]
-
-
-def faster(limits: Limits, speed: float) -> Limits:
-    """Budgets of a market that runs faster than the wall: as many requests a market second.
-
-    Examples
-    --------
-    >>> [window.most for window in faster(Limits(lambda: 0.0), 60.0).orders]
-    [18000, 72000]
-    """
-    for window in (limits.weight, *limits.orders):
-        window.most = round(window.most * max(speed, 1.0))
-    return limits

@@ -1,17 +1,16 @@
 """Binance's public REST calls: rules, book, prices, history."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from counterpoise.rehearsal.binance_events import levels, premium_index
 from counterpoise.rehearsal.binance_shapes import Json, Texts
 from counterpoise.rehearsal.binance_signing import ApiKey
+from counterpoise.rehearsal.day import day
 from counterpoise.rehearsal.denied import Denied
 from counterpoise.rehearsal.endpoints import Endpoint, Endpoints
 from counterpoise.rehearsal.params import Params
-from counterpoise.units import DAY_MS
 
 if TYPE_CHECKING:
     from counterpoise.rehearsal.binance_venue import Venue
@@ -171,34 +170,6 @@ def _price(venue: "Venue", symbol: str) -> Json:
     return {"symbol": symbol, "price": price, "time": venue.now_ms()}
 
 
-def _day(venue: "Venue", symbol: str) -> Json:
-    """The last 24 hours: closed hours of the history, and the last price."""
-    now, texts = venue.now_ms(), venue.texts[symbol]
-    last = Decimal(texts.ticks(venue.boards[symbol].last_price()))
-    bars = venue.history.klines("perp_bars", symbol, "1h", (now - DAY_MS, now), 24, now)
-    begin = Decimal(bars[0][1]) if bars else last
-    volume = sum((Decimal(bar[5]) for bar in bars), start=Decimal(0))
-    value = sum((Decimal(bar[7]) for bar in bars), start=Decimal(0))
-    return {
-        "symbol": symbol,
-        "priceChange": texts.price(last - begin),
-        "priceChangePercent": f"{(last / begin - 1) * 100:.3f}",
-        "weightedAvgPrice": texts.price(value / volume if volume else last),
-        "lastPrice": texts.price(last),
-        "lastQty": texts.steps(venue.boards[symbol].last_size()),
-        "openPrice": texts.price(begin),
-        "highPrice": texts.price(max([last, *(Decimal(bar[2]) for bar in bars)])),
-        "lowPrice": texts.price(min([last, *(Decimal(bar[3]) for bar in bars)])),
-        "volume": texts.size(volume),
-        "quoteVolume": f"{value:.2f}",
-        "openTime": bars[0][0] if bars else now - DAY_MS,
-        "closeTime": now,
-        "firstId": 0,
-        "lastId": 0,
-        "count": sum(int(bar[8]) for bar in bars),
-    }
-
-
 def _premium(venue: "Venue", symbol: str) -> Json:
     return premium_index(venue.boards[symbol].marked())
 
@@ -338,7 +309,7 @@ ENDPOINTS: Endpoints = {
     ("GET", "/fapi/v1/fundingInfo"): _open(funding_info),
     ("GET", "/fapi/v1/ticker/price"): _open(partial(_one_or_all, _price)),
     ("GET", "/fapi/v2/ticker/price"): _open(partial(_one_or_all, _price)),
-    ("GET", "/fapi/v1/ticker/24hr"): _open(partial(_one_or_all, _day)),
+    ("GET", "/fapi/v1/ticker/24hr"): _open(partial(_one_or_all, day)),
     ("GET", "/fapi/v1/ticker/bookTicker"): _open(partial(_one_or_all, _book_ticker), 2),
     ("GET", "/fapi/v1/klines"): _klines_of("perp_bars"),
     ("GET", "/fapi/v1/continuousKlines"): _klines_of("perp_bars"),

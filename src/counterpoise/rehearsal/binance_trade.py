@@ -114,12 +114,14 @@ def place_many(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]
 
 def cancel_many(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
     """Cancel up to ten by number or by name; each has its own order or refusal."""
-    number = bool(params.get("orderIdList"))
+    # ccxt spells these in lower case, and the venue lets it.
+    asked = Params({name.lower(): value for name, value in params.items()})
+    number = "orderidlist" in asked
     listed, name = (
-        ("orderIdList", "orderId") if number else ("origClientOrderIdList", "origClientOrderId")
+        ("orderidlist", "orderId") if number else ("origclientorderidlist", "origClientOrderId")
     )
     symbol = params.text("symbol")
-    each = _listed(params, listed, 10, lambda one: {"symbol": symbol, name: str(one)})
+    each = _listed(asked, listed, 10, lambda one: {"symbol": symbol, name: str(one)})
     return _each(cancel, venue, each, key)
 
 
@@ -226,6 +228,17 @@ def all_orders(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]
     return rows[-params.limit(500, 1000) :]
 
 
+def forced(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
+    """Orders by which the venue closed positions of ours, newest last."""
+    asked = _symbol_or_none(venue, params)
+    found = [
+        _told(venue, one)
+        for one in venue.exchange.all_orders(asked)
+        if one.client_id.startswith("autoclose-")
+    ]
+    return found[-params.limit(50, 100) :]
+
+
 def place_algo(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
     """Place a conditional order."""
     _trading(key)
@@ -321,6 +334,7 @@ ENDPOINTS: Endpoints = {
     ("GET", "/fapi/v1/openOrder"): Endpoint(query_open),
     ("GET", "/fapi/v1/openOrders"): Endpoint(open_orders, _many),
     ("GET", "/fapi/v1/allOrders"): Endpoint(all_orders, 5),
+    ("GET", "/fapi/v1/forceOrders"): Endpoint(forced, 20),
     ("DELETE", "/fapi/v1/allOpenOrders"): Endpoint(cancel_all),
     ("POST", "/fapi/v1/countdownCancelAll"): Endpoint(countdown, 10),
     ("POST", "/fapi/v1/algoOrder"): Endpoint(place_algo, 0, orders=1),

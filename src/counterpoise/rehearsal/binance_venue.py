@@ -12,7 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from counterpoise.errors import FixConfig
-from counterpoise.rehearsal import binance_account, binance_events, binance_market, binance_trade
+from counterpoise.rehearsal import (
+    binance_account,
+    binance_events,
+    binance_market,
+    binance_trade,
+    day,
+)
 from counterpoise.rehearsal.binance_limits import Limits
 from counterpoise.rehearsal.binance_shapes import Texts
 from counterpoise.rehearsal.binance_signing import ApiKey, refuse_stranger
@@ -241,6 +247,11 @@ class Venue:
                 streams.publish(stream, binance_events.mark_price, event)
             for stream in streams.wanted("!markPrice@arr"):
                 streams.publish(stream, binance_events.mark_prices, event)
+            if board.quote is not None:
+                streams.publish(f"{name}@ticker", day.ticker, self, symbol)
+                streams.publish(f"{name}@miniTicker", day.mini_ticker, self, symbol)
+                streams.publish("!ticker@arr", day.tickers, self, symbol)
+                streams.publish("!miniTicker@arr", day.mini_tickers, self, symbol)
         self.flush()
 
     def _take_depth(self, event: Depth, board: Board, texts: Texts, name: str) -> None:

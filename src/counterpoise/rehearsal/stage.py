@@ -138,7 +138,6 @@ def _play(pipe: Connection, script: Script) -> None:
 async def _venue(pipe: Connection, script: Script) -> None:
     from counterpoise.market.lake import Lake
     from counterpoise.rehearsal.bar_market import Quoting, from_lake
-    from counterpoise.rehearsal.binance_limits import Limits, faster
     from counterpoise.rehearsal.binance_signing import ApiKey
     from counterpoise.rehearsal.binance_venue import Venue
     from counterpoise.rehearsal.exchange import Exchange
@@ -165,15 +164,7 @@ async def _venue(pipe: Connection, script: Script) -> None:
     )
     key = ApiKey(script.key, script.secret)
     counted = Counted(market, rules)
-    venue = Venue(
-        exchange,
-        counted,
-        clock,
-        contract,
-        [key],
-        History.of_lake(lake),
-        limits=faster(Limits(time.time), script.speed),
-    )
+    venue = Venue(exchange, counted, clock, contract, [key], History.of_lake(lake))
     async with venue:
         pipe.send((venue.url_http, venue.url_ws))
         loop = asyncio.get_running_loop()

@@ -5,8 +5,9 @@ funding, liquidation and transfers are ours. What it adds to the simulator is ho
 slices, queues, prices that move meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.core.data import Data
 from nautilus_trader.model.data import CustomData, DataType, QuoteTick
 from nautilus_trader.model.enums import AccountType, OmsType
-from nautilus_trader.model.identifiers import InstrumentId, TraderId, Venue
+from nautilus_trader.model.identifiers import ClientId, InstrumentId, TraderId, Venue
 from nautilus_trader.model.objects import Price, Quantity
 from numpy.typing import NDArray
 
@@ -24,15 +25,17 @@ from counterpoise.execution.account import Account
 from counterpoise.execution.commands import Alarm, Command
 from counterpoise.execution.controller import Controller
 from counterpoise.execution.events import Event, Exposure, Funding, Mark, Signals, Snapshot
-from counterpoise.execution.records import Decision, FillBooked, Record, Shortfall
+from counterpoise.execution.records import Decision, FillBooked, OrderSent, Record, Shortfall
 from counterpoise.execution.remembered import Remembered
 from counterpoise.hedging.intent import Intent
 from counterpoise.market.quote_path import Quotes, quote_path
 from counterpoise.market.timeline import Timeline
 from counterpoise.simulation.arena import Arena, contracts_of
+from counterpoise.simulation.prices import prices_of
 from counterpoise.trading.backtest_link import BacktestLink
+from counterpoise.trading.divergence import Driven
 from counterpoise.trading.instrument import instrument_id_of, instrument_of, usdt
-from counterpoise.trading.modules import FundingModule, LiquidationModule
+from counterpoise.trading.modules import FundingModule, LiquidationModule, Settled
 from counterpoise.trading.shell import Shell, Told
 from counterpoise.trading.signal_rows import exposures_of, rows_of
 from counterpoise.units import HOUR_MS, NS_PER_HOUR, NS_PER_MS
@@ -40,87 +43,98 @@ from counterpoise.units import HOUR_MS, NS_PER_HOUR, NS_PER_MS
 Floats = NDArray[np.float64]
 
 #: Hours of quotes in memory at once.
-CHUNK_H = 168
-#: Wakes of the position check are rare here: a snapshot costs nothing and is asked for on demand.
-CHECK_S = 300.0
+CHUNK_H = 24
+#: The position of a backtest cannot change unseen: it is checked every five minutes, and holds
+#: for two checks.
+CHECK_S, MAX_AGE_MS = 300.0, 600_000
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A funding settlement of history."""
-
-    ts_ns: int
-    rate: float
-    price: float
+#: Columns of :class:`Driven` that are noted at each tick.
+_BY_TICK = tuple(column.name for column in fields(Driven) if column.name != "ts_ms")
+#: Records that are kept to the end.
+_KEPT = (Decision, OrderSent, FillBooked, Shortfall)
 
 
 @dataclass(frozen=True)
 class Backtested:
-    """What a backtest did; T ticks.
+    """What a backtest did.
 
     Attributes
     ----------
-    ts_ms : int64 (T,)
-        Ticks of the decision clock.
-    target_eth : float64 (T,)
-        Short decided on at each tick; NaN where nothing was.
-    short_eth : float64 (T,)
-        Short held at each tick, before its decision: what the schedules of the hour reached.
-    pnl_usd : float64 (T,)
-        P&L of the hedge after all costs, at the closes of each tick.
-    exposure_eth, spot : float64 (T,)
-    fees_usd, funding_usd, capital_usd : float
-        Paid, received, and the cost of capital, in all.
-    traded_eth : float
-    decisions, fills, shortfalls, alarms
+    driven : Driven
+        By tick.
+    quotes : int
+        Quotes that ran through.
+    decisions, orders, fills, shortfalls, alarms
         In order of time.
-    liquidations : int
+    liquidations : tuple of int
+        When positions were taken over by the venue, nanoseconds UTC.
     """
 
-    ts_ms: NDArray[np.int64]
-    target_eth: Floats
-    short_eth: Floats
-    pnl_usd: Floats
-    exposure_eth: Floats
-    spot: Floats
-    fees_usd: float
-    funding_usd: float
-    capital_usd: float
-    traded_eth: float
+    driven: Driven
+    quotes: int
     decisions: tuple[Decision, ...] = field(repr=False)
+    orders: tuple[OrderSent, ...] = field(repr=False)
     fills: tuple[FillBooked, ...] = field(repr=False)
     shortfalls: tuple[Shortfall, ...] = field(repr=False)
     alarms: tuple[Alarm, ...] = field(repr=False)
-    liquidations: int = 0
+    liquidations: tuple[int, ...]
+
+    @property
+    def maker_share(self) -> float:
+        """Part of the traded ETH that rested; NaN without a fill."""
+        traded = math.fsum(fill.size for fill in self.fills)
+        rested = math.fsum(fill.size for fill in self.fills if fill.maker)
+        return rested / traded if traded > 0.0 else math.nan
 
 
 class _Diary:
     """Keeps what happened, by tick."""
 
-    def __init__(self, ticks: int, rows: Sequence[Signals]) -> None:
-        self.place = {row.ts_ns: t for t, row in enumerate(rows)}
-        self.target, self.short, self.pnl = (np.full(ticks, np.nan) for _ in range(3))
+    def __init__(self, rows: Sequence[Signals]) -> None:
+        self._place = {row.ts_ns: t for t, row in enumerate(rows)}
+        self._table = np.full((len(rows), len(_BY_TICK)), np.nan)
+        self._traded_eth = 0.0
+        self._close = math.nan
         self.records: list[Record] = []
         self.controller: Controller
 
     def watch(self, event: Event, records: Sequence[Record], _commands: Sequence[Command]) -> None:
-        """Note the targets of a bar."""
-        if not isinstance(event, Signals):
-            return
-        t = self.place[event.ts_ns]
+        """Note how things stand at a decision of a bar."""
         for record in records:
-            if isinstance(record, Decision):
-                self.target[t] = record.target_eth
-                self.short[t] = record.short_eth
-                self.pnl[t] = self.controller.judge.account.pnl_usd(event.perp)
+            if isinstance(record, FillBooked):
+                self._traded_eth += record.size
+            elif isinstance(record, Decision) and isinstance(event, Signals):
+                account = self.controller.judge.account
+                if math.isfinite(event.perp):
+                    self._close = event.perp
+                self._table[self._place[event.ts_ns]] = (
+                    record.target_eth,
+                    record.short_eth,
+                    account.pnl_usd(self._close),
+                    account.fees_usd,
+                    account.earned_usd,
+                    account.charged_usd,
+                    self._traded_eth,
+                )
 
     def commit(self, records: Sequence[Record]) -> None:
-        """Keep records; a backtest's journal is its memory."""
-        self.records.extend(records)
+        """Keep what is reported; a backtest's journal is its memory."""
+        self.records += [record for record in records if isinstance(record, _KEPT)]
+
+    def driven(self, ts_ms: NDArray[np.int64]) -> Driven:
+        """All of it, by column."""
+        return Driven(ts_ms, *np.ascontiguousarray(self._table.T))
 
 
 def backtest(
-    timeline: Timeline, where: Arena, intent: Intent, settings: Settings, *, every_s: int = 10
+    timeline: Timeline,
+    where: Arena,
+    intent: Intent,
+    settings: Settings,
+    *,
+    every_s: int = 10,
+    progress: Callable[[int], None] | None = None,
 ) -> Backtested:
     """Run one policy through an arena, event by event.
 
@@ -133,18 +147,22 @@ def backtest(
     settings : Settings
     every_s : int
         Seconds between quotes.
+    progress : callable, optional
+        Called with the number of ticks done.
 
     Raises
     ------
     FixConfig
-        More than one venue, or other collateral than USDT.
+        More than one venue, or a number of seconds that does not divide an hour.
     """
     rows, exposures = rows_of(where, intent), exposures_of(where)
     contract = contracts_of(settings, int(where.ts_ms[0]))[0]
     instrument_id = instrument_id_of(contract)
     settings = settings.model_copy(
         update={
-            "run": settings.run.model_copy(update={"position_check_s": CHECK_S}),
+            "run": settings.run.model_copy(
+                update={"position_check_s": CHECK_S, "position_max_age_ms": MAX_AGE_MS}
+            ),
             "protection": settings.protection.model_copy(update={"transfers": "automatic"}),
         }
     )
@@ -155,7 +173,7 @@ def backtest(
         exposure_eth=exposures[0].exposure_eth,
         price=rows[0].perp,
     )
-    diary = _Diary(len(rows), rows)
+    diary = _Diary(rows)
     diary.controller = controller
     engine = BacktestEngine(
         BacktestEngineConfig(
@@ -203,30 +221,27 @@ def backtest(
     path = quote_path(
         _bars(timeline, where), every_s, settings.costs.half_spread_bps, tick=contract.tick_usd
     )
-    for data in _chunks(path, timeline, where, exposures, rows, instrument_id):
-        engine.add_data(data)
+    for done, data in _chunks(path, timeline, where, exposures, rows, instrument_id):
+        engine.add_data(data, ClientId("COUNTERPOISE"))
         engine.run(streaming=True)
         engine.clear_data()
+        if progress is not None:
+            progress(done)
     engine.end()
     engine.dispose()
-    records = diary.records
-    carried = controller.judge.account
+
+    def kept[Kept: Record](kind: type[Kept]) -> tuple[Kept, ...]:
+        return tuple(record for record in diary.records if isinstance(record, kind))
+
     return Backtested(
-        ts_ms=where.ts_ms,
-        target_eth=diary.target,
-        short_eth=diary.short,
-        pnl_usd=diary.pnl,
-        exposure_eth=where.market.exposure_eth,
-        spot=where.market.spot,
-        fees_usd=carried.fees_usd,
-        funding_usd=carried.earned_usd,
-        capital_usd=carried.charged_usd,
-        traded_eth=sum(fill.size for fill in records if isinstance(fill, FillBooked)),
-        decisions=tuple(row for row in records if isinstance(row, Decision)),
-        fills=tuple(row for row in records if isinstance(row, FillBooked)),
-        shortfalls=tuple(row for row in records if isinstance(row, Shortfall)),
+        driven=diary.driven(where.ts_ms),
+        quotes=len(path.ts_ms),
+        decisions=kept(Decision),
+        orders=kept(OrderSent),
+        fills=kept(FillBooked),
+        shortfalls=kept(Shortfall),
         alarms=tuple(link.alarms),
-        liquidations=len(liquidations),
+        liquidations=tuple(liquidations),
     )
 
 
@@ -247,7 +262,7 @@ def _empty(row: Signals) -> Snapshot:
 
 
 def _bars(timeline: Timeline, where: Arena) -> pl.DataFrame:
-    """Perpetual bars of an arena's span; an hour without one has no quotes."""
+    """Perpetual bars of an arena's span; no quotes where that of either market is missing."""
     span = slice(where.first, where.last)
     perp = timeline.perp
     bars = pl.DataFrame(
@@ -256,7 +271,7 @@ def _bars(timeline: Timeline, where: Arena) -> pl.DataFrame:
             "open": perp.open[span, 0],
             "high": perp.high[span, 0],
             "low": perp.low[span, 0],
-            "close": perp.close[span, 0],
+            "close": np.where(np.isnan(timeline.spot.close[span]), np.nan, perp.close[span, 0]),
         }
     )
     # Extremes that are not believed are unknown: the path then stays between open and close.
@@ -272,11 +287,14 @@ def _bars(timeline: Timeline, where: Arena) -> pl.DataFrame:
 
 
 def _settlements(timeline: Timeline, where: Arena) -> list[Settled]:
-    """Settlements of an arena's span."""
-    span = slice(where.first, where.last)
-    rates, marks = timeline.funding_settled[span, 0], timeline.funding_mark[span, 0]
+    """Settlements of an arena's span, due with the last quote before them.
+
+    So they are paid on the position held into them and at the price the simulator takes.
+    """
+    rates = timeline.funding_settled[where.first : where.last, 0]
+    per_eth = prices_of(where.market, where.account.inverse).funding[:, 0]
     return [
-        Settled(int(where.ts_ms[t]) * NS_PER_MS, float(rates[t]), float(marks[t]))
+        Settled((int(where.ts_ms[t]) - 1) * NS_PER_MS, float(rates[t]), float(per_eth[t]))
         for t in np.flatnonzero(np.isfinite(rates))
     ]
 
@@ -288,11 +306,11 @@ def _chunks(
     exposures: Sequence[Exposure],
     rows: Sequence[Signals],
     instrument_id: InstrumentId,
-) -> Iterator[list[Data]]:
-    """Data of the engine by weeks, in order of time.
+) -> Iterator[tuple[int, list[Data]]]:
+    """Ticks done and data of the engine, day by day, in order of time.
 
-    At a tick the quote of the close comes first, then the exposure, then the row of the bar clock;
-    marks and index follow every quote, the index by the basis between two closes.
+    Mark and index come with every quote, the index by the basis between two closes; the exposure
+    and the row of the bar clock come at the tick, after the quote of the close.
     """
     span = slice(where.first, where.last)
     ticks = where.ts_ms
@@ -309,6 +327,8 @@ def _chunks(
         for q in range(begin, end):
             ts_ns = int(path.ts_ms[q]) * NS_PER_MS
             bid, ask = float(path.bid[q]), float(path.ask[q])
+            mark = Mark(ts_ns, 0.5 * (bid + ask), float(index[q]), math.nan, 0)
+            chunk.append(CustomData(told, Told(mark)))
             chunk.append(
                 QuoteTick(
                     instrument_id,
@@ -320,10 +340,8 @@ def _chunks(
                     ts_ns,
                 )
             )
-            mark = Mark(ts_ns, 0.5 * (bid + ask), float(index[q]), float("nan"), 0)
-            chunk.append(CustomData(told, Told(mark)))
         for t in range(first, last + 1):
             chunk.append(CustomData(told, Told(exposures[t])))
             chunk.append(CustomData(told, Told(rows[t])))
         begin = end
-        yield sorted(chunk, key=lambda data: data.ts_init)
+        yield last + 1, sorted(chunk, key=lambda data: data.ts_init)

@@ -82,10 +82,13 @@ class BacktestLink:
                 self.shell.deliver(self._order(command.client_id))
             case Transfer():
                 self._transfer(command)
+            case Alarm(key="transfer-unknown"):
+                pass  # it travels for as long as the settings say
             case Alarm():
                 self.alarms.append(command)
             case SetLeverage():
                 self._set = command
+                self.shell.deliver(self._snapshot())
             case _:
                 pass  # a countdown means nothing to NautilusTrader's exchange
 
@@ -98,7 +101,7 @@ class BacktestLink:
         self.shell.clock.set_time_alert_ns(
             command.client_id,
             # Before the decision of the hour it arrives in, as in the simulator.
-            at_ns // NS_PER_HOUR * NS_PER_HOUR + self._transfer_ns - 1,
+            at_ns + self._transfer_ns - 1,
             lambda event: self._arrive(event.ts_event, command),
         )
 

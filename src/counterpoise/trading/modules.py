@@ -4,9 +4,8 @@ Both are simulation modules of its exchange. They look before the exchange does,
 an hour is paid on the position held into it, as the simulator does.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from nautilus_trader.backtest.config import SimulationModuleConfig
 from nautilus_trader.backtest.modules import SimulationModule
@@ -20,28 +19,21 @@ from counterpoise.trading.instrument import usdt
 from counterpoise.venues.contract import Contract, stack
 
 
-class Settlement(Protocol):
-    """A funding settlement of history."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A funding settlement of history: rate, and what a short receives, USD per ETH."""
 
-    @property
-    def ts_ns(self) -> int:
-        """When."""
-
-    @property
-    def rate(self) -> float:
-        """Fraction per interval; positive pays the short."""
-
-    @property
-    def price(self) -> float:
-        """Mark price it is reckoned on, USD; NaN where the venue does not publish it."""
+    ts_ns: int
+    rate: float
+    usd_per_eth: float
 
 
 class FundingModule(SimulationModule):  # type: ignore[misc]
-    """Pays funding on the short held at each settlement.
+    """Pays funding on the short held into each settlement.
 
     Parameters
     ----------
-    settlements : sequence of Settlement
+    settlements : sequence of Settled
         In order of time.
     account : callable
         The account as the controller counts it.
@@ -51,7 +43,7 @@ class FundingModule(SimulationModule):  # type: ignore[misc]
 
     def __init__(
         self,
-        settlements: Sequence[Settlement],
+        settlements: Sequence[Settled],
         account: Callable[[], Account],
         paid: Callable[[int, float, float], None],
     ) -> None:
@@ -70,14 +62,10 @@ class FundingModule(SimulationModule):  # type: ignore[misc]
             due = self._settlements[self._next]
             self._next += 1
             short = self._account().short_eth
-            if short <= 0.0:
-                continue
-            price = due.price
-            if math.isnan(price) and isinstance(data, QuoteTick):
-                price = 0.5 * (data.bid_price.as_double() + data.ask_price.as_double())
-            received = short * due.rate * price
-            self.exchange.adjust_account(usdt(received))
-            self._paid(due.ts_ns, received, due.rate)
+            if short > 0.0:
+                received = short * due.usd_per_eth
+                self.exchange.adjust_account(usdt(received))
+                self._paid(due.ts_ns, received, due.rate)
 
     def process(self, ts_now: int) -> None:
         """Nothing is due between quotes."""
@@ -117,7 +105,7 @@ class LiquidationModule(SimulationModule):  # type: ignore[misc]
         self._liquidate = liquidate
 
     def pre_process(self, data: Data) -> None:
-        """Look at the margin at the ask, the price at which a short is bought back."""
+        """Look at the margin at the mark, which here is the middle of the quote."""
         account = self._account()
         if account.short_eth <= 0.0 or not isinstance(data, QuoteTick):
             return

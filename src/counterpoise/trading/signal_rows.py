@@ -47,7 +47,12 @@ def rows_of(where: Arena, intent: Intent) -> list[Signals]:
     market = where.market
     refuse_more_venues(market.perp.shape[1])
     prices = (market.spot, market.perp[:, 0], market.sigma_day, market.volume_day_eth[:, 0])
-    asked = _of_intent(intent, slice(where.first, where.last))
+    # An intent that arrives in a gap is not seen.
+    seen = np.isfinite(market.spot) & np.isfinite(market.perp[:, 0])
+    asked = tuple(
+        np.where(seen, column, np.nan)
+        for column in _of_intent(intent, slice(where.first, where.last))
+    )
     return _rows(where.ts_ms, asked, prices, _of_guard(where.watch, slice(None)))
 
 
