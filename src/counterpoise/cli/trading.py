@@ -102,6 +102,7 @@ def run(
             "set run.mode and repeat it with --confirm, both to the same",
         )
     if mode == "paper":
+        _refuse_other_paper(settings.run.state)
         script = _script(settings, settings.run.state, market, start, hours, speed, None)
         _play(settings, script, settings.run.state)
         return
@@ -159,6 +160,17 @@ def rehearse(
         raise typer.Exit(RejectData.exit_code)
 
 
+def _refuse_other_paper(state: Path) -> None:
+    """Refuse the journal of another account: one on paper begins empty each time."""
+    if (state / "journal.sqlite").exists():
+        raise FixConfig(
+            "run.state",
+            str(state),
+            "a folder without a journal: the account of a paper run is made anew each time",
+            "move the folder away, or name another with --state",
+        )
+
+
 def _script(
     settings: "Settings",
     folder: Path,
@@ -172,7 +184,7 @@ def _script(
     from counterpoise.market.lake import Lake
     from counterpoise.market.layouts import DatasetKey
     from counterpoise.market.synthetic import generate
-    from counterpoise.rehearsal.rehearse import exposure_of, script_of
+    from counterpoise.rehearsal.rehearse import TAIL_MS, exposure_of, script_of
 
     lake = settings.lake
     if market == "synthetic":
@@ -185,19 +197,20 @@ def _script(
     first_ms = (last_ms - hours * HOUR_MS) // DAY_MS * DAY_MS
     if start is not None:
         first_ms = to_ms(moment(start, "--from")) // HOUR_MS * HOUR_MS
+    last_ms = first_ms + hours * HOUR_MS + TAIL_MS
     if recording is not None:
         from counterpoise.rehearsal.filters import rules_of
         from counterpoise.rehearsal.recorded import read_recording
         from counterpoise.venues import contract_at
 
         tape = read_recording(recording, rules_of(contract_at("binance", last_ms)))
-        first_ms, hours = tape.first_ms, 0
+        first_ms, last_ms = tape.first_ms, tape.last_ms
     return script_of(
         settings,
         lake,
         exposure_eth=exposure_of(settings, lake, first_ms),
         first_ms=first_ms,
-        hours=hours,
+        last_ms=last_ms,
         speed=speed,
         recording=recording,
     )

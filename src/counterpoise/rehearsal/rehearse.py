@@ -22,12 +22,12 @@ from counterpoise.trading.binance_rest import Endpoints
 from counterpoise.trading.live_feed import Past
 from counterpoise.trading.node import Wires
 from counterpoise.trading.run import Where, run
-from counterpoise.units import HOUR_MS, NS_PER_MS, from_ms
+from counterpoise.units import HOUR_MS, MINUTE_MS, NS_PER_MS, from_ms
 
 #: Seconds between two looks at whether the market is over.
 LOOK_S = 0.2
-#: Market seconds that a run may go on after the last hour, so that its schedule ends.
-TAIL_S = 3_300.0
+#: Market time that a run goes on after the last hour, so that its schedule ends.
+TAIL_MS = 55 * MINUTE_MS
 
 
 class StageTime:
@@ -127,19 +127,18 @@ def script_of(
     *,
     exposure_eth: float,
     first_ms: int,
-    hours: int,
+    last_ms: int,
     speed: float,
     recording: Path | None = None,
     every_s: int = 10,
 ) -> Script:
-    """A script over hours of a lake, with USDT enough for a full hedge.
+    """A script over a span of a lake, with USDT enough for a full hedge.
 
     Raises
     ------
     NotEnoughData
         The lake has no perpetual bars there.
     """
-    last_ms = first_ms + hours * HOUR_MS + round(TAIL_S * 1000)
     found = Lake(lake)
     exposure_usd = 2.0 * exposure_eth * _highest(found, settings, first_ms, last_ms)
     return Script(
