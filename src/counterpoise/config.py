@@ -41,6 +41,7 @@ from counterpoise.provenance import Sources, nearest, read_file
 from counterpoise.risk_settings import RiskSettings
 from counterpoise.run_settings import (
     AlertSettings,
+    FastSettings,
     JournalSettings,
     ProtectionSettings,
     RunSettings,
@@ -220,6 +221,7 @@ class Settings(BaseSettings):
     sources: SourceSettings = SourceSettings()
     run: RunSettings = RunSettings()
     twap: TwapSettings = TwapSettings()
+    fast: FastSettings = FastSettings()
     protection: ProtectionSettings = ProtectionSettings()
     journal: JournalSettings = JournalSettings()
     alerts: AlertSettings = AlertSettings()

@@ -55,6 +55,29 @@ class TwapSettings(Section):
     )
 
 
+class FastSettings(Section):
+    """What fast numbers may do between two rows of the bar clock: docs/live-signals.md."""
+
+    carry_bound: Annotated[float, Field(ge=0, le=0.2)] = Field(
+        0.0, description="most that running funding moves the band, a ratio; 0 is off"
+    )
+    risk_aversion: Annotated[float, Field(ge=0.1, le=10_000)] = Field(
+        20.0, description="λ by which running funding moves the band"
+    )
+    delay_s: Annotated[float, Field(ge=0, le=300)] = Field(
+        0.0, description="longest a move waits while order flow goes its way; 0 is off"
+    )
+    flow: Annotated[float, Field(ge=0.1, le=1_000)] = Field(
+        3.0, description="order flow that counts, in sizes at the touch"
+    )
+    flow_half_life_s: Annotated[float, Field(ge=0.1, le=3_600)] = Field(
+        5.0, description="seconds in which order flow fades by half"
+    )
+    basis_half_life_s: Annotated[float, Field(ge=0.1, le=3_600)] = Field(
+        60.0, description="seconds in which the basis forgets by half"
+    )
+
+
 class ProtectionSettings(Section):
     """What rests on the venue so that it protects when we are gone."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from counterpoise.execution.commands import (
+    Alarm,
     Cancel,
     CancelStop,
     Command,
@@ -26,8 +27,11 @@ from counterpoise.execution.events import (
     Snapshot,
     Status,
 )
+from counterpoise.execution.outbox import Outbox
+from counterpoise.execution.reconcile import JournalState, Reconciler
 from counterpoise.execution.records import FillBooked, OrderSent
 from counterpoise.risk.protective_stop import Short
+from counterpoise.run_settings import RunSettings
 from counterpoise.venues import contract_at
 from counterpoise.venues.contract import stack
 
@@ -36,7 +40,17 @@ RULES = stack([CONTRACT])
 TIERS = RULES.tier_cap[0], RULES.tier_rate[0], RULES.tier_amount[0]
 STEP, SECOND = CONTRACT.step_eth, 1_000_000_000
 START_NS = 1_750_000_000 * SECOND
-PREFIX = "cp-"
+PREFIX, RUN = "cp-", RunSettings()
+
+
+def only(kind: type, items: list) -> list:
+    """Items of a class."""
+    return [item for item in items if isinstance(item, kind)]
+
+
+def alarms(out: Outbox, key: str) -> list[Alarm]:
+    """Alarms about something."""
+    return [alarm for alarm in only(Alarm, out.commands) if alarm.key == key]
 
 
 def sent(
@@ -189,3 +203,10 @@ class Account:
             tuple(order.as_seen() for order in resting if order.trigger),
             tuple(f for f in self.fills if f.client_id.startswith(PREFIX)) if fills else (),
         )
+
+
+def started(known: JournalState, account: Account) -> tuple[Reconciler, Outbox]:
+    """A reconciler after its start, and what that led to."""
+    reconciler, out = Reconciler(PREFIX, STEP, RUN), Outbox()
+    reconciler.start(known, account.snapshot(START_NS), out)
+    return reconciler, out

@@ -345,8 +345,8 @@ def report(found: list[Run], draws: int = 4000) -> dict[str, tuple[float, float,
     """Median over starts and sides with its 95 % interval: schedule, market order, their ratio.
 
     Schedules overlap, so starts are drawn in blocks as long as the longest schedule (circular block
-    bootstrap). ``pair`` is the mean of the two sides of a start: in it the market's own move
-    cancels.
+    bootstrap); where a block is the whole sample there is no interval. ``pair`` is the mean of the
+    two sides of a start: in it the market's own move cancels.
     """
     starts = sorted({run.start_ms for run in found})
     costs = np.array(
@@ -408,7 +408,10 @@ def show(folder: Path, urgencies: list[float]) -> None:
 def row(found: list[Run]) -> str:
     numbers = report(found)
     names = ("both twap", "both market", "both ratio", "pair ratio")
-    cells = [f"{numbers[n][0]:.2f} [{numbers[n][1]:.2f}, {numbers[n][2]:.2f}]" for n in names]
+    cells = [
+        f"{value:.2f}" if low == high else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        for value, low, high in (numbers[name] for name in names)
+    ]
     cells.append(f"{np.mean([run.seconds for run in found]):.0f}")
     cells.append(f"{np.mean([run.cost.maker_share for run in found]):.0%}")
     return " | ".join(cells)

@@ -1,14 +1,10 @@
 """Stops rest below the liquidation price, in step with the position, and never for a moment not."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from counterpoise.execution.commands import (
-    Alarm,
     Cancel,
     CancelStop,
-    Command,
     Countdown,
     Place,
     PlaceStop,
@@ -17,70 +13,10 @@ from counterpoise.execution.commands import (
 )
 from counterpoise.execution.events import Exposure, Link, Mark, OrderUpdate, Wake
 from counterpoise.execution.outbox import Outbox
-from counterpoise.execution.protection import WAKE, Protection
+from counterpoise.execution.protection import WAKE
 from counterpoise.execution.records import OrderSent
-from counterpoise.risk.protective_stop import Short
-from counterpoise.run_settings import ProtectionSettings, RunSettings
-from tests.execution.account import CONTRACT, PREFIX, SECOND, START_NS, TIERS, Account, sent
-
-RUN, BUY_ONLY = RunSettings(), ProtectionSettings()
-FULL_HEDGE = ProtectionSettings(spot_stop=0.1)
-#: The golden short of 727.934 ETH at 1,800 and 5×: liquidated at 2,147.35.
-GOLDEN = Account(short=727.934, wallet=727.934 * 1_800 / 5, entry=1_800.0, mark=1_800.0)
-
-
-def only(kind: type, items: list) -> list:
-    return [item for item in items if isinstance(item, kind)]
-
-
-def keys(out: Outbox) -> list[str]:
-    return [alarm.key for alarm in only(Alarm, out.commands)]
-
-
-class Desk:
-    """A protection beside an account; what it asks is done at once unless a test holds it back."""
-
-    def __init__(self, account: Account, want: ProtectionSettings = BUY_ONLY) -> None:
-        self.account, self.now = account, START_NS
-        self.ours: dict[str, OrderSent] = {}
-        self.protection = Protection(PREFIX, CONTRACT, want, RUN, self.ours)
-
-    def carry(self, out: Outbox) -> Outbox:
-        for order in only(OrderSent, out.records):
-            self.ours[order.client_id] = order
-        for command in list(out.commands):
-            for event in self.account.do(command, self.now):
-                answer = Outbox()
-                self.protection.handle(event, answer)
-                out.commands += self.carry(answer).commands
-        return out
-
-    def start(self) -> Outbox:
-        out = Outbox()
-        self.protection.start((), 0, self.account.snapshot(self.now), out)
-        return self.carry(out)
-
-    def look(self, seconds: float = 5.0, *, halted: bool = False) -> Outbox:
-        self.now += round(seconds * SECOND)
-        out = Outbox()
-        self.protection.handle(self.account.snapshot(self.now), out, halted=halted)
-        return self.carry(out)
-
-    def give(self, event: object) -> Outbox:
-        out = Outbox()
-        self.protection.handle(event, out)  # type: ignore[arg-type]
-        return self.carry(out)
-
-    def resting(self, side: str = "buy") -> list[str]:
-        return [
-            order.client_id
-            for order in self.account.orders.values()
-            if order.client_id in self.ours and order.side == side and order.status == "open"
-        ]
-
-
-def golden() -> Account:
-    return Account(GOLDEN.short, GOLDEN.wallet, GOLDEN.entry, GOLDEN.mark)
+from tests.execution.account import SECOND, START_NS, Account, only, sent
+from tests.execution.protected import FULL_HEDGE, GOLDEN, Desk, golden, keys
 
 
 def test_golden_stop() -> None:
@@ -172,6 +108,34 @@ def test_a_stop_that_does_not_come_to_rest_is_replaced_by_another_id() -> None:
     assert desk.resting() == ["cp-stop-2"]
 
 
+def test_an_extra_stop_stays_while_the_one_that_protects_is_out_of_sight() -> None:
+    desk = Desk(golden())
+    out = Outbox()
+    desk.protection.start((), 0, desk.account.snapshot(desk.now), out)
+    (late,) = only(OrderSent, out.records)
+    desk.look(10)
+    desk.ours[late.client_id] = late
+    desk.account.do(only(PlaceStop, out.commands)[0], desk.now)
+    assert sorted(desk.resting()) == ["cp-stop-1", "cp-stop-2"]
+    desk.account.orders["cp-stop-2"].status = "canceled"
+    assert only(CancelStop, desk.look(1).commands) == []
+    assert desk.resting() == ["cp-stop-1"]
+
+
+def test_a_predecessor_whose_cancel_was_lost_serves_while_nothing_else_rests() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.wallet += 30_000.0
+    desk.look()
+    assert desk.resting() == ["cp-stop-2"]
+    desk.account.orders["cp-stop-1"].status = "open"  # the cancel never arrived
+    desk.account.orders["cp-stop-2"].status = "canceled"
+    out = desk.look()
+    moves = [c for c in out.commands if isinstance(c, PlaceStop | CancelStop)]
+    assert [type(move) for move in moves] == [PlaceStop, CancelStop]
+    assert desk.resting() == ["cp-stop-3"]
+
+
 def test_nothing_rests_where_nothing_can_be_liquidated() -> None:
     desk = Desk(Account(short=0.0))
     assert only(PlaceStop, desk.start().commands) == []
@@ -192,6 +156,37 @@ def test_close_to_liquidation_the_stop_rests_between_mark_and_liquidation() -> N
     assert 2_140.0 < stop.trigger < 2_147.35
     account.mark = 2_200.0
     assert only(PlaceStop, desk.look().commands) == []
+
+
+def test_close_to_liquidation_a_stop_above_it_is_replaced() -> None:
+    account = golden()
+    account.mark = 2_050.0
+    desk = Desk(account)
+    desk.start()
+    account.wallet -= 40_000.0  # liquidated at 2,092, below the stop at 2,104.40
+    desk.look()
+    (client_id,) = desk.resting()
+    assert 2_050.0 < account.orders[client_id].trigger < account.liquidation < 2_104.40
+
+
+def test_a_look_from_before_the_stop_came_to_rest_does_not_miss_it() -> None:
+    desk = Desk(golden())
+    out = Outbox()
+    desk.protection.start((), 0, desk.account.snapshot(desk.now), out)
+    before = desk.account.snapshot(desk.now + SECOND)
+    desk.now += 2 * SECOND
+    desk.carry(out)
+    assert desk.resting() == ["cp-stop-1"]
+    assert desk.give(before).commands == []
+
+
+def test_a_stop_larger_than_the_short_is_replaced() -> None:
+    desk = Desk(golden())
+    desk.start()
+    desk.account.short, desk.account.wallet = 300.0, 300.0 * 1_800.0 / 5.0
+    desk.look()
+    (client_id,) = desk.resting()
+    assert desk.account.orders[client_id].size < 300.0
 
 
 def test_stops_of_an_earlier_run_stay_and_numbers_go_on() -> None:
@@ -313,134 +308,3 @@ def test_no_countdown_while_it_would_cancel_a_strangers_order() -> None:
     out = Outbox()
     desk.protection.end(out)
     assert out.commands == [Countdown(0)]
-
-
-HAPPENINGS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["look", "look", "all", "one", "refuse", "trade", "pay", "move", "vanish", "stranger"]
-        ),
-        st.integers(100, 12_000),
-        st.integers(1, 1_000),
-    ),
-    max_size=60,
-)
-
-
-class Schedule:
-    """A protection whose messages are late or refused, while position and margin change."""
-
-    def __init__(self) -> None:
-        self.desk = Desk(golden())
-        self.late_commands: list[Command] = []
-        self.late_events: list = []
-        self.removed = False
-        out = Outbox()
-        self.desk.protection.start((), 0, self.desk.account.snapshot(self.desk.now), out)
-        self.take(out)
-
-    def take(self, out: Outbox) -> None:
-        for order in only(OrderSent, out.records):
-            self.desk.ours[order.client_id] = order
-        for command in out.commands:
-            if isinstance(command, Cancel | CancelStop):
-                assert command.client_id in self.desk.ours, "a stranger's order"
-            if isinstance(command, PlaceStop | CancelStop | Countdown):
-                self.late_commands.append(command)
-
-    def give(self, event: object) -> None:
-        out = Outbox()
-        self.desk.protection.handle(event, out)  # type: ignore[arg-type]
-        self.take(out)
-
-    def step(self, what: str, after_ms: int, size: int) -> None:
-        desk, account = self.desk, self.desk.account
-        desk.now += after_ms * 1_000_000
-        self.removed = False
-        match what:
-            case "look":
-                self.give(account.snapshot(desk.now))
-            case "all":
-                self.deliver()
-            case "one" if self.late_commands:
-                self.late_events += account.do(self.late_commands.pop(0), desk.now)
-            case "refuse" if self.late_commands and isinstance(self.late_commands[0], PlaceStop):
-                refused = self.late_commands.pop(0).client_id
-                self.late_events.append(OrderUpdate(desk.now, refused, "rejected", 0, -4045, "no"))
-            case "trade":
-                part = size / 1_000 * 20.0
-                side = "sell" if size % 2 or account.short < 21.0 else "buy"
-                account.trade("cp-1-0-0", side, round(part, 3), desk.now, stranger=True)
-            case "pay":
-                account.wallet += (size - 500) * 40.0
-                account.wallet = max(account.wallet, 0.12 * account.short * account.entry)
-            case "move":
-                account.mark = min(account.mark * (0.98 + 0.04 * size / 1_000), 1_950.0)
-            case "vanish":
-                for client_id in desk.resting()[:1]:
-                    account.orders[client_id].status = "canceled"
-                    self.removed = True
-            case "stranger":
-                place = Place(f"web{desk.now}", "buy", 1.0, 1_500.0, True, False)
-                account.do(place, desk.now)
-                stop = PlaceStop(f"web-stop{desk.now}", "buy", 1.0, 9_999.0, True)
-                account.do(stop, desk.now)
-
-    def deliver(self) -> None:
-        while self.late_commands or self.late_events:
-            if self.late_commands:
-                self.late_events += self.desk.account.do(self.late_commands.pop(0), self.desk.now)
-            else:
-                self.give(self.late_events.pop(0))
-
-    def settle(self) -> None:
-        """Look until nothing is left to do."""
-        for _ in range(4):
-            self.desk.now += 20 * SECOND
-            self.give(self.desk.account.snapshot(self.desk.now))
-            self.deliver()
-
-
-@given(HAPPENINGS)
-@settings(max_examples=200)
-def test_never_without_a_stop_once_one_was_confirmed(happenings: list) -> None:
-    schedule = Schedule()
-    desk, confirmed = schedule.desk, False
-    for happening in happenings:
-        schedule.step(*happening)
-        if schedule.removed:
-            confirmed = False  # it was taken from outside; it is confirmed anew
-        confirmed = confirmed or (
-            desk.protection.liquidation_stop is not None and bool(desk.resting())
-        )
-        if confirmed:
-            assert desk.resting()
-
-
-@given(HAPPENINGS)
-@settings(max_examples=200)
-def test_the_stop_is_below_liquidation_and_the_rest_survives_what_was_asked(
-    happenings: list,
-) -> None:
-    schedule = Schedule()
-    for happening in happenings:
-        schedule.step(*happening)
-    schedule.settle()
-    account = schedule.desk.account
-    (client_id,) = schedule.desk.resting()
-    stop = account.orders[client_id]
-    short = Short(account.short, account.mark, account.equity, TIERS)
-    assert account.mark < stop.trigger < short.liquidation
-    assert stop.size <= account.short + 1e-9
-    left = short.after_stop(stop.trigger, stop.size, BUY_ONLY.stop_slippage)
-    assert left >= short.liquidation * (1.0 + BUY_ONLY.stop_further) * (1.0 - 1e-12)
-    strangers = [o for o in account.orders.values() if o.client_id.startswith("web")]
-    assert all(order.status == "open" for order in strangers)
-
-
-def test_random_schedules_do_settle_with_a_replaced_stop() -> None:
-    schedule = Schedule()
-    for size in (900, 950, 980):
-        schedule.step("pay", 1_000, size)
-        schedule.settle()
-    assert int(schedule.desk.resting()[0].removeprefix("cp-stop-")) > 3

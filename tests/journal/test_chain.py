@@ -4,6 +4,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +101,18 @@ def test_a_trigger_that_was_taken_away_is_found(written: Database) -> None:
         written.ask("ALTER TABLE fills DISABLE TRIGGER fills_delete")
     (found,) = look(written).findings
     assert (found.table, found.text) == ("fills", "its trigger that refuses changes is missing")
+
+
+def test_a_row_replaced_past_the_triggers_of_sqlite_is_found(tmp_path: Path) -> None:
+    database = Database(str(tmp_path / "journal.sqlite"))
+    with Journal.open(database.where, run=RUN) as journal:
+        journal.commit(moment_of(1))
+    columns = "seq, ts_ns, run_id, mode, venue, symbol, account, version, settings, hash"
+    database.ask(
+        f"REPLACE INTO runs ({columns}) SELECT {columns.replace('version', 'hash')} FROM runs"
+    )
+    (found,) = look(database).findings
+    assert (found.table, found.seq, found.text) == ("runs", 1, NOT_ITS_HASH)
 
 
 def test_a_head_noted_elsewhere_tells_a_journal_written_anew(

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from counterpoise.config import Settings
@@ -152,6 +153,31 @@ def test_a_damaged_file_is_told_to_be_restored(tmp_path: Path) -> None:
             use()
 
 
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE orders (what TEXT)")
+    before = path.read_bytes()
+    for use, says in (
+        (lambda: Journal.open(path, run=RUN), "expected a journal or no file"),
+        (lambda: Reader(path), "expected a journal"),
+    ):
+        with pytest.raises(FixConfig, match=says):
+            use()
+    assert path.read_bytes() == before
+
+
+def test_tables_of_another_program_on_a_server_are_not_taken_for_ours(
+    on_server: Database,
+) -> None:
+    on_server.ask("CREATE TABLE orders (what text)")
+    with pytest.raises(FixConfig, match="expected a journal"):
+        Journal.open(on_server.where, run=RUN)
+    on_server.ask("DROP TABLE orders", "CREATE TABLE customers (what text)")
+    Journal.open(on_server.where, run=RUN).close()
+    assert whole(on_server) == 1
+
+
 UNPRIVILEGED = """
 import os, sys
 from counterpoise.errors import CounterpoiseError
@@ -246,6 +272,27 @@ def test_a_wrong_password_or_database_is_told_without_it(
                 use()
             assert isinstance(refused.value, FixConfig)
             assert SECRET not in str(refused.value)
+
+
+def test_a_role_that_owns_nothing_can_write_and_not_undo(
+    postgres: Server, on_server: Database
+) -> None:
+    Journal.open(on_server.where, run=RUN).close()
+    on_server.ask(
+        "CREATE ROLE clerk LOGIN",
+        f"GRANT USAGE ON SCHEMA {on_server.schema} TO clerk",
+        f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA {on_server.schema} TO clerk",
+    )
+    clerk = on_server.where.replace("desk@", "clerk@")
+    with pytest.raises(FixConfig, match="permission denied for table journal"):
+        Journal.open(clerk, run=NEXT_RUN)
+    on_server.ask("GRANT UPDATE (previous, head, rows) ON journal TO clerk")
+    with Journal.open(clerk, run=NEXT_RUN) as journal:
+        journal.commit(moment_of(1))
+        for undo in ("DELETE FROM fills", "DROP TRIGGER fills_delete ON fills", "DROP TABLE fills"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                journal._cursor.execute(undo)
+    assert whole(on_server) == 5
 
 
 def test_a_lost_session_stops_the_run_and_the_next_goes_on(

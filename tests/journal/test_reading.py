@@ -1,5 +1,6 @@
 """What a restart begins from, and what a page shows, read while a run writes."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 
 from counterpoise.errors import FixConfig
-from counterpoise.execution.records import AlertRaised, Decision, Mode, Plan, Shortfall
+from counterpoise.execution.child_orders import ENDED
+from counterpoise.execution.records import AlertRaised, Decision, FillBooked, Mode, Plan, Shortfall
 from counterpoise.journal.chain import verify
-from counterpoise.journal.reading import FINAL, Reader
+from counterpoise.journal.reading import Reader
 from counterpoise.journal.store import Journal
 from tests.journal.conftest import Database
 from tests.journal.samples import (
@@ -58,7 +60,7 @@ def test_a_restart_finds_what_was_in_flight(database: Database) -> None:
         assert reader.mode() == Mode(T0 + 1, "trading", "operator", "")
 
 
-@pytest.mark.parametrize("final", FINAL)
+@pytest.mark.parametrize("final", sorted(ENDED))
 def test_an_order_with_a_final_state_is_settled_whatever_arrives_late(
     database: Database, final: Any
 ) -> None:
@@ -77,6 +79,10 @@ def test_the_count_is_the_last_that_was_written_of_fills_and_accounts(database: 
         ):
             journal.commit([record])
             assert reader.counted_short() == short
+        journal.commit([account(math.nan)])
+        unknown = reader.counted_short()
+        assert unknown is not None
+        assert math.isnan(unknown)
 
 
 def test_rows_since_a_moment_come_in_the_order_they_were_committed(database: Database) -> None:
@@ -92,6 +98,17 @@ def test_rows_since_a_moment_come_in_the_order_they_were_committed(database: Dat
         assert [one.key for one in reader.alerts(T0 + 5)] == ["k"]
         assert reader.shortfalls(0) == [one for one in one_of_each() if type(one) is Shortfall]
         assert [one.decision_id for one in reader.records(Decision, newest=1)] == [2]
+
+
+def test_what_the_last_decision_did_not_know_of_is_what_was_committed_after_it(
+    database: Database,
+) -> None:
+    with Journal.open(database.where, run=RUN) as journal, Reader(database.where) as reader:
+        journal.commit([fill("a", "t1", 1.0)])
+        assert len(reader.after_decision(FillBooked)) == 1
+        journal.commit([fill("a", "t2", 2.0), decision(1), fill("a", "t3", 3.0)])
+        journal.commit([fill("a", "t4", 4.0, T0 - 1)])
+        assert [one.trade_id for one in reader.after_decision(FillBooked)] == ["t3", "t4"]
 
 
 def test_a_reader_cannot_write(database: Database) -> None:

@@ -10,6 +10,9 @@ from counterpoise.rehearsal.filters import SymbolRules, rules_of
 from counterpoise.rehearsal.orders import AlgoRequest, OrderRequest
 from counterpoise.venues import venues
 
+#: Programs of foreign clients, each run by an interpreter that has the client.
+collect_ignore = ["clients"]
+
 SYMBOL = "ETHUSDT"
 T0 = 1_700_000_000_000
 D = Decimal

@@ -39,7 +39,7 @@ class Steady:
         for n in count():
             now = self.first_ms + n * STEP_MS
             size = 5000 + n % 7
-            if n % 10 == 0:
+            if n % 2 == 0:
                 mark, funding = Decimal("3000.10"), now // (8 * HOUR_MS) * 8 * HOUR_MS + 8 * HOUR_MS
                 yield MarkPrice(now, SYMBOL, mark, Decimal(3000), Decimal("0.0001"), funding)
             bids = tuple((BID - k, size + k) for k in range(10 if n == 0 else 2))
@@ -58,6 +58,7 @@ def venue(
     limits: Limits | None = None,
     history: History | None = None,
     now_ms: int | None = None,
+    admin: bool = False,
 ) -> Venue:
     """A venue that is not started; its market begins a moment ago."""
     begin = round(time.time() * 1000) if now_ms is None else now_ms
@@ -70,6 +71,7 @@ def venue(
         keys,
         history or History({}),
         limits=limits,
+        admin=admin,
     )
 
 

@@ -58,6 +58,21 @@ def test_the_book_of_the_rows_is_the_book_of_the_quotes(rules) -> None:
     )
 
 
+def test_makers_quote_anew_at_every_step_of_a_flat_market(rules) -> None:
+    exchange = Exchange([rules], wallet=D(200_000))
+    left: list[int] = []
+
+    def sell(event) -> None:
+        if isinstance(event, BookTicker):
+            bids = exchange.books[SYMBOL].bids
+            left.append(bids.left(bids.displayed()))
+            exchange.place(order(quantity="10"), event.ts_ms)
+
+    flat = bars(2000.0).with_columns(high=pl.lit(2000.0), low=pl.lit(2000.0), volume=pl.lit(0.0))
+    replay(from_bars(rules, flat, quoting=SLOW), exchange, sell)
+    assert left == [17_000] * 6
+
+
 def test_trades_share_the_volume_and_lean_with_the_market(rules) -> None:
     trades = [e for e in from_bars(rules, bars(2010.0), quoting=SLOW) if isinstance(e, Trade)]
     assert [trade.size for trade in trades] == [100_000] * 6
@@ -86,7 +101,7 @@ def funding(*rows) -> pl.DataFrame:
 
 
 def test_funding_is_paid_at_its_own_times_even_in_a_gap(rules) -> None:
-    table = funding((HOUR_MS + 7, 0.0003, 2001.5), (3 * HOUR_MS, -0.0001, None))
+    table = funding((0, 0.5, 1.0), (HOUR_MS + 7, 0.0003, 2001.5), (3 * HOUR_MS, -0.0001, None))
     market = from_bars(rules, bars(2010.0, 2000.0, hours=[0, 4]), funding=table, quoting=SLOW)
     events = list(market)
     assert [event for event in events if isinstance(event, Settlement)] == [
@@ -139,3 +154,24 @@ def test_the_lake_is_the_market_it_holds(tmp_path, rules) -> None:
 def test_a_depth_that_is_none_is_refused(depth) -> None:
     with pytest.raises(FixConfig):
         Quoting(depth=depth)
+
+
+def test_real_bars_close_where_they_closed_and_pay_what_was_paid(real_data, rules) -> None:
+    first = datetime(2025, 6, 1, tzinfo=UTC)
+
+    def two_days(name: str) -> pl.DataFrame:
+        table = pl.read_parquet(real_data / f"{name}.parquet").with_columns(pl.col("ts").cast(TS))
+        return table.filter(pl.col("ts").is_between(first, first + timedelta(days=2), "left"))
+
+    perp, paid = two_days("klines/binance_perp_ethusdt_1h"), two_days("funding/binance_ethusdt_8h")
+    mark = two_days("klines/binance_mark_ethusdt_1h")
+    events = list(from_bars(rules, perp, mark=mark, funding=paid, quoting=Quoting(every_s=300)))
+    for kind, price, closes in (
+        (BookTicker, lambda quote: (quote.bid + quote.ask) / 200, perp["close"]),
+        (MarkPrice, lambda event: float(event.mark), mark["close"]),
+    ):
+        last = {event.ts_ms // HOUR_MS: event for event in events if isinstance(event, kind)}
+        assert [round(price(event), 2) for event in last.values()] == closes.round(2).to_list()
+    settled = [event for event in events if isinstance(event, Settlement)]
+    assert [float(event.rate) for event in settled] == paid["funding_rate"][1:].to_list()
+    assert [float(event.mark) for event in settled] == paid["mark_price"][1:].to_list()

@@ -82,6 +82,13 @@ def test_an_order_of_each_kind() -> None:
             changed = await client.edit_order(maker["id"], ETH, "limit", "sell", 0.4, 3110)
             assert (changed["amount"], changed["price"]) == (0.4, 3110.0)
             assert (await client.cancel_order(maker["id"], ETH))["status"] == "canceled"
+            both = [
+                {"symbol": ETH, "type": "limit", "side": "sell", "amount": 0.1, "price": price}
+                for price in (3100, 3101)
+            ]
+            ids = [order["id"] for order in await client.create_orders(both)]
+            canceled = await client.cancel_orders(ids, ETH)
+            assert [order["status"] for order in canceled] == ["canceled", "canceled"]
             taker = await client.create_order(ETH, "market", "sell", 0.5)
             assert (taker["status"], taker["average"], taker["filled"]) == ("closed", 2999.99, 0.5)
             ioc = await client.create_order(
@@ -153,6 +160,7 @@ def test_streams() -> None:
             assert (await client.watch_mark_price(ETH))["markPrice"] == 3000.1
             quote = (await client.watch_bids_asks([ETH]))[ETH]
             assert (quote["bid"], quote["ask"]) == (2999.99, 3000.01)
+            assert (await client.watch_ticker(ETH))["last"] in (2999.99, 3000.01)
             assert (await client.watch_trades(ETH))[0]["price"] in (2999.99, 3000.01)
             client.options["watchPositions"]["fetchPositionsSnapshot"] = False
             orders = asyncio.create_task(client.watch_orders())

@@ -34,7 +34,7 @@ def test_python_binance() -> None:
         "over the socket": "NEW",
         "public": ["bookTicker", "depthUpdate"],
         "mark": "3000.10000000",
-        "user": ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"],
+        "user": ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE"],
     }
 
 

@@ -1,4 +1,4 @@
-"""NautilusTrader's own Binance adapter, unmodified, trades against the venue."""
+"""NautilusTrader's own Binance adapter, unmodified, signs with Ed25519 and trades against it."""
 
 import asyncio
 import time
@@ -6,8 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from counterpoise.rehearsal.binance_signing import ApiKey
 from counterpoise.rehearsal.orders import AlgoRequest, OrderRequest
 from tests.rehearsal.driven import drive
+from tests.rehearsal.key_pairs import PAIRS
 from tests.rehearsal.steady import SYMBOL, ready, venue
 
 pytest.importorskip("nautilus_trader")
@@ -15,7 +17,8 @@ pytest.importorskip("nautilus_trader")
 
 def test_a_node_connects_reconciles_trades_and_cancels() -> None:
     async def run() -> None:
-        async with venue() as binance:
+        private, public = PAIRS["ed25519"]
+        async with venue(keys=(ApiKey("test-key", public),)) as binance:
             await ready(binance)
             now = round(time.time() * 1000)
             resting = OrderRequest(
@@ -40,7 +43,9 @@ def test_a_node_connects_reconciles_trades_and_cancels() -> None:
                 client_id="stop-from-before",
             )
             binance.exchange.algos.place(stop, now)
-            seen = await drive("nautilus_node.py", binance.url_http)
+            seen = await drive(
+                "nautilus_node.py", binance.url_http, key=ApiKey("test-key", private)
+            )
             left = [order.client_id for order in binance.exchange.open_orders()]
             stops = [algo.client_id for algo in binance.exchange.algos.open()]
             held = binance.exchange.account.position(SYMBOL).amount

@@ -109,6 +109,16 @@ def test_reduce_only_never_turns_a_position(exchange) -> None:
     done = exchange.place(order("BUY", "3", reduce_only=True), T0)
     assert (done.status, done.executed) == ("EXPIRED", 2)
     assert exchange.account.positions()[0].amount == 0
+    assert exchange.books[SYMBOL].asks.left(300_000) == 3_000
+
+
+def test_a_resting_reduce_only_order_fills_no_more_than_there_is(exchange) -> None:
+    exchange.place(order(quantity="1"), T0)
+    rests = exchange.place(order("BUY", "3", "2999.5", reduce_only=True), T0)
+    exchange.on(Trade(T0 + 1, SYMBOL, 1, 299_900, 9_000, "SELL"))
+    ended = exchange.query(SYMBOL, order_id=rests.order_id)
+    assert (ended.status, ended.executed) == ("EXPIRED", 1)
+    assert exchange.account.positions()[0].amount == 0
 
 
 def test_resting_reduce_only_orders_go_when_nothing_is_left_to_reduce(exchange) -> None:
@@ -116,6 +126,14 @@ def test_resting_reduce_only_orders_go_when_nothing_is_left_to_reduce(exchange) 
     rests = exchange.place(order("BUY", "2", "2990", reduce_only=True), T0)
     exchange.place(order("BUY", "2"), T0)
     assert exchange.query(SYMBOL, order_id=rests.order_id).status == "EXPIRED"
+
+
+def test_a_resting_fill_takes_what_others_would_have_reduced(exchange) -> None:
+    exchange.place(order(quantity="1"), T0)
+    exchange.place(order("BUY", "1", "2999.5"), T0)
+    exchange.place(order("BUY", "1", "2990", reduce_only=True, client_id="late"), T0)
+    exchange.on(Trade(T0 + 1, SYMBOL, 1, 299_950, 1_000, "SELL"))
+    assert exchange.query(SYMBOL, client_id="late").status == "EXPIRED"
 
 
 def test_our_own_resting_order_is_not_traded_with(exchange) -> None:

@@ -80,15 +80,6 @@ def test_a_replay_trades_the_same_twice(recording, rules) -> None:
     assert first == traded()
 
 
-def test_the_example_of_the_page_runs(real_data) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "venue.md").read_text(encoding="utf-8")
-    code = page.split("```python\n")[1].split("```")[0]
-    file = real_data / "l2" / "binance_usdm_ethusdt_20240808_raw_ws.jsonl.gz"
-    names: dict = {}
-    exec(code.replace("ethusdt_raw_ws.jsonl.gz", str(file)), names)
-    assert names["exchange"].account.positions()[0].amount == D("-1.5")
-
-
 # --- recordings by hand ------------------------------------------------------------------------
 
 
@@ -179,3 +170,14 @@ def test_a_damaged_or_missing_file(tmp_path, rules) -> None:
     file.write_text("not gzip")
     with pytest.raises(RejectData, match="whole gzip file"):
         read_recording(file, replace(rules))
+
+
+def test_the_example_of_the_page_runs(tmp_path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "venue.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    quote = {"b": "3000.00", "B": "5", "a": "3000.10", "A": "5"}
+    ticker = {"e": "bookTicker", "T": 2_000, "s": SYMBOL, "u": 13} | quote
+    file = write(tmp_path, [*GOOD, {"data": ticker}])
+    names: dict = {}
+    exec(code.replace("ethusdt_raw_ws.jsonl.gz", str(file)), names)
+    assert names["exchange"].account.positions()[0].amount == D("-1.5")

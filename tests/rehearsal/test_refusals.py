@@ -68,6 +68,17 @@ def test_a_market_order_without_a_counterparty_in_the_band(rules) -> None:
         venue.place(order(), T0)
 
 
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_the_band_of_a_market_order_ends_inside_five_percent(rules, side) -> None:
+    venue = Exchange([rules])
+    venue.on(mark("3000.001"))
+    venue.on(depth([("2850.00", "1")], [("3150.01", "1")], fresh=True))
+    with pytest.raises(Refused, match="-4131"):
+        venue.place(order(side), T0)
+    venue.on(depth([("2850.01", "1")], [("3150.00", "1")], T0 + 1, fresh=True))
+    assert venue.place(order(side), T0 + 1).status == "FILLED"
+
+
 def test_the_client_id_of_an_order_that_ended_may_be_used_again(exchange) -> None:
     exchange.place(order(price="3010", client_id="again"), T0)
     exchange.cancel(SYMBOL, T0, client_id="again")

@@ -50,6 +50,7 @@ def test_a_snapshot_says_all_that_the_machines_need(venue):
     venue.order("web_stranger", side="BUY", price="2900.00", reduceOnly=True)
     venue.order("cp-0", status="FILLED")
     venue.stop("cp-stop")
+    venue.stop("cp-all", quantity="0", reduceOnly=False, closePosition=True)
     venue.trade(8, 1002)
     venue.trade(7, 1000, commission="0.001", commissionAsset="BNB", maker=False)
     found = asking(venue, lambda account: account.snapshot())
@@ -64,7 +65,10 @@ def test_a_snapshot_says_all_that_the_machines_need(venue):
         OpenOrder("cp-1", "sell", 1.5, 0.5, 3010.0, False),
         OpenOrder("web_stranger", "buy", 1.5, 0.0, 2900.0, True),
     )
-    assert found.stops == (OpenOrder("cp-stop", "buy", 10.0, 0.0, 0.0, True, 3600.0),)
+    assert found.stops == (
+        OpenOrder("cp-stop", "buy", 10.0, 0.0, 0.0, True, 3600.0),
+        OpenOrder("cp-all", "buy", 0.0, 0.0, 0.0, True, 3600.0),
+    )
     assert found.fills == (
         Fill(1_700_000_000_007_000_000, "cp-1", "7", "sell", 3010.0, 0.5, 0.6, False),
         Fill(1_700_000_000_008_000_000, "cp-0", "8", "sell", 3010.0, 0.5, 0.3, True),
@@ -117,6 +121,18 @@ def test_an_order_is_found_by_its_client_id_with_its_fills(venue):
 def test_an_order_nobody_knows_is_missing(venue):
     update, fills = asking(venue, lambda account: account.query_order("cp-9"))
     assert (update.status, update.code, fills) == ("missing", -2013, ())
+
+
+@pytest.mark.parametrize("path", ["order", "algoOrder"])
+def test_an_order_that_may_not_be_asked_for_is_not_missing(venue, path):
+    venue.faults = [(f"GET /fapi/v1/{path}", "-2015")]
+    with pytest.raises(VenueRefused, match="-2015"):
+        asking(
+            venue,
+            lambda account: (
+                account.query_order("cp-9") if path == "order" else account.query_stop("cp-9")
+            ),
+        )
 
 
 def test_cancelling_says_what_became_of_the_order(venue):
@@ -195,7 +211,9 @@ def test_funding_comes_oldest_first(venue):
     assert [(one.ts_ns, one.usd) for one in found] == [(1_000_000, 0.25), (2_000_000, -1.5)]
 
 
-@pytest.mark.parametrize("fault", ["done-503", "done-1007", "done-abort", "garbage", "-1001"])
+@pytest.mark.parametrize(
+    "fault", ["done-503", "done-1007", "done-abort", "garbage", "-1001", "502"]
+)
 def test_what_may_have_been_executed_is_its_own_outcome(venue, fault):
     venue.order("cp-1")
     venue.faults = [("DELETE /fapi/v1/order", fault)]
@@ -206,7 +224,7 @@ def test_what_may_have_been_executed_is_its_own_outcome(venue, fault):
     assert sent == ["DELETE /fapi/v1/order"]
 
 
-@pytest.mark.parametrize("fault", ["done-503", "done-1007", "done-abort"])
+@pytest.mark.parametrize("fault", ["done-503", "done-1007", "done-abort", "502"])
 def test_a_query_that_got_no_answer_may_be_asked_again(venue, fault):
     venue.faults = [("GET /fapi/v3/account", fault)]
     with pytest.raises(RetryLater):

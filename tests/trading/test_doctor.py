@@ -24,6 +24,7 @@ from counterpoise.trading.doctor_margin import margin_findings
 from counterpoise.trading.facts import Facts, HomeFacts, Unknown, gather_account, gather_home
 from counterpoise.venues.binance import USD_M
 from tests.trading.venue import KEY, SECRET, Venue, credentials
+from tests.watch.test_alerts import Receiver
 
 HOME = HomeFacts(free_bytes=5e10, journal=None, stale=(), exposure_eth=100.0, alert_addresses=1)
 RUN = Run(1, "run-1", "paper", "binance", "ETHUSDT", "0" * 16, "1", "0" * 16)
@@ -148,6 +149,13 @@ def test_a_bracket_that_is_too_small_is_refused(venue):
     assert "no more than 250,000 USD" in said
     assert "2x at 300,000 USD" in said
     assert "lower hedge.max_ratio" in said
+
+
+def test_the_largest_hedge_is_what_max_ratio_allows(venue):
+    venue.tiers = [(200_000, 0.004, 125, 0)]
+    assert of(found(venue), "leverage allowed").status == "FAIL"
+    half = Settings.model_validate({"hedge": {"max_ratio": 0.5, "base_ratio": 0.5}})
+    assert of(found(venue, half), "leverage allowed").status == "OK"
 
 
 def test_leverage_that_allows_too_little_is_refused(venue):
@@ -334,13 +342,30 @@ def test_the_command_says_how_to_set_a_key(venue, at_home, capfd):
 
 def test_paper_mode_alone_asks_no_venue(at_home, capfd):
     assert run_command(["doctor"]) == 0
-    assert "paper mode brings its own" in capfd.readouterr().out
+    assert "paper mode brings its own venue" in capfd.readouterr().out
 
 
 def test_an_address_is_refused_where_the_venue_is_known(at_home, capfd):
     (at_home / "counterpoise.toml").write_text('[run]\nmode = "live"')
     assert run_command(["doctor", "--url", "http://127.0.0.1:9"]) == 3
     assert "leave it out" in capfd.readouterr().err
+
+
+def test_a_test_alert_is_sent_and_said_to_have_arrived(at_home, monkeypatch, capfd):
+    receiver = Receiver()
+    monkeypatch.setenv("ALERT_URLS", receiver.address.reveal())
+    assert run_command(["doctor", "--alert"]) == 0
+    assert "test alert    1 messages delivered" in capfd.readouterr().out
+    assert [one["title"] for one in receiver.got] == ["counterpoise INFO: test"]
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    (at_home / "counterpoise.toml").write_text(
+        (at_home / "counterpoise.toml").read_text() + "[alerts]\nattempts = 1\n"
+    )
+    assert run_command(["doctor", "--alert"]) == 3
+    said = capfd.readouterr().out
+    assert "FAIL test alert" in said
+    assert receiver.address.reveal().rpartition("/")[2] not in said
 
 
 @pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1", "http://", "http://a b"])

@@ -127,7 +127,7 @@ def test_too_many_requests_are_followed_by_silence():
     asking(venue(), flood)
 
 
-def examined(key=KEY, change=None):
+def examined(key=KEY, change=None, now_ms=None):
     """Findings about the local venue for 4 ETH, after ``change(account, venue)``."""
 
     async def look(account, served):
@@ -136,7 +136,7 @@ def examined(key=KEY, change=None):
         keys = credentials(key)
         return await gather_account(Settings(), endpoints(served), keys)
 
-    facts = asking(venue(keys=(key,)), look, key)
+    facts = asking(venue(keys=(key,), now_ms=now_ms), look, key)
     home = HOME.__class__(**{n: getattr(HOME, n) for n in HOME.__slots__} | {"exposure_eth": 4.0})
     return examine(Facts(home, facts), Settings())
 
@@ -145,6 +145,12 @@ def test_the_local_venue_is_fit_to_trade():
     findings = examined()
     refuse_unfit(findings)
     assert {one.check for one in findings if one.status == "WARN"} <= {"leverage set"}
+
+
+def test_a_local_venue_that_replays_another_day_is_fit_to_trade():
+    findings = examined(now_ms=1_700_000_000_000)
+    refuse_unfit(findings)
+    assert "another day" in of(findings, "clock").found
 
 
 def test_the_local_venue_in_hedge_mode_is_not():

@@ -116,6 +116,8 @@ class Venue:
             await asyncio.sleep(1.0)
         if fault == "garbage":
             return web.Response(text="<html>", headers=headers)
+        if fault == "502":
+            return web.Response(text="<html>Bad Gateway", status=502, headers=headers)
         if fault.startswith("-"):
             return _no(int(fault), "because of a test", 400, headers)
         if (refusal := self._refused(request)) is not None:

@@ -134,6 +134,17 @@ def test_what_cannot_be_delivered_is_logged_and_shown_without_the_address(receiv
     assert alerts.delivered == 0
 
 
+def test_a_failure_is_over_once_a_message_arrives(receiver):
+    receiver.statuses = [500]
+    alerts = Alerts([receiver.address], settings(attempts=1))
+    alerts.send(alarm())
+    alerts.send(alarm(key="clock"))
+    receiver.wait_for(2)
+    alerts.close()
+    assert alerts.delivered == 1
+    assert alerts.failure == ""
+
+
 def test_a_dead_address_does_not_delay_another_one(receiver):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -37,7 +37,7 @@ BEAT = Heartbeat(
     lights={name: Light(True) for name in LIGHTS},
     latencies_ms={"quote to order": 1.5},
 )
-numbers = st.floats(allow_infinity=False)
+numbers = st.floats(allow_infinity=False).map(lambda number: number + 0.0)  # JSON has no -0
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 beats = st.builds(
     Heartbeat,
@@ -57,7 +57,7 @@ beats = st.builds(
 def test_it_is_read_as_it_was_written(tmp_path_factory, beat):
     state = tmp_path_factory.mktemp("state")
     write_heartbeat(state, beat)
-    assert repr(read_heartbeat(state)) == repr(beat).replace("-0.0", "0.0")
+    assert repr(read_heartbeat(state)) == repr(beat)
     assert [file.name for file in state.iterdir()] == [FILE]
 
 

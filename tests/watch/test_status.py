@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -13,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.cli import run_command
-from counterpoise.execution.records import AlertRaised, FillBooked
+from counterpoise.execution.records import AlertRaised, Decision, FillBooked
 from counterpoise.journal.store import Journal
+from counterpoise.journal.tables import LAYOUTS
 from counterpoise.watch.heartbeat import LIGHTS, Light, write_heartbeat
 from counterpoise.watch.kill_switch import KillSwitch
 from counterpoise.watch.status import FromJournal, Picture, look, read_journal, why_not_trading
@@ -83,6 +86,14 @@ def test_a_halt_says_by_whom_and_how_to_go_on(tmp_path):
     assert own == "halted by the run itself: margin is unknown."
 
 
+def test_a_position_that_is_being_closed_is_traded(tmp_path):
+    standing = KillSwitch(tmp_path).set("flatten", "get out")
+    closing = replace(BEAT, twap_side="buy", halted_why="flatten asked for")
+    assert why_not_trading(replace(WELL, standing=standing, beat=closing)) == []
+    (why,) = why_not_trading(replace(WELL, standing=standing))
+    assert why.startswith("flatten by ")
+
+
 @pytest.mark.parametrize("name", LIGHTS)
 def test_every_light_that_is_out_is_a_reason(name):
     (why,) = why_not_trading(without(name, "for 40 s"))
@@ -102,7 +113,7 @@ def test_the_screen_shows_the_run_and_the_journal(state, capfd):
         "RUNNING",
         "paper · binance ETHUSDT",
         "80.000 ETH",
-        "0.750 … 0.800 … 0.850",
+        "0.800, band 0.750 to 0.850",
         "volatility is calm",
         "2,500.00 USD, 25.0% above the mark",
         "position ok",
@@ -158,6 +169,20 @@ def test_a_damaged_journal_is_told_and_not_raised(tmp_path_factory, whole, place
     found = read_journal(file)
     assert found.trouble or found.decision is None or found.decision.decision_id
     assert look(folder, file, 1).beat is None
+
+
+def test_a_row_that_cannot_be_is_told_and_not_raised(state, capfd):
+    file = state / "journal.sqlite"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(f"UPDATE {LAYOUTS[Decision].table.name} SET chain = '{{'")
+    assert "table decisions" in read_journal(file).trouble
+    assert "cannot be read (ValueError)" in read_journal("no\0name").trouble
+    assert run_command(["status"]) == 0
+    assert "RUNNING" in capfd.readouterr().out
 
 
 def test_an_impossible_heartbeat_is_shown_all_the_same(state, capfd):

@@ -33,6 +33,7 @@ from counterpoise.cli import (
     status,
     stress,
     study,
+    trading,
     tune,
     update,
 )
@@ -60,6 +61,7 @@ ROOMS = (
     explain,
     journal,
     update,
+    trading,
     doctor,
     status,
     kill_switch,

@@ -37,7 +37,7 @@ def doctor(
     from counterpoise.trading.doctor import examine
 
     settings = load_settings(config)
-    findings = list(examine(_facts(settings, url), settings))
+    findings = list(examine(facts_of(settings, url), settings))
     if alert:
         findings.append(_tried_alert(settings))
     failed = [one for one in findings if one.status == "FAIL"]
@@ -49,7 +49,7 @@ def doctor(
         raise typer.Exit(FixConfig.exit_code)
 
 
-def _facts(settings: "Settings", url: str | None) -> "Facts":
+def facts_of(settings: "Settings", url: str | None) -> "Facts":
     """Facts of this machine, and of the account where the mode has one."""
     import asyncio
 

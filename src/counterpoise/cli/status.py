@@ -135,7 +135,10 @@ def _run_rows(beat: "Heartbeat") -> list[tuple[str, str]]:
             "short",
             f"{_number(beat.short_eth, 3)} ETH, target {_number(beat.target_eth, 3)} ETH",
         ),
-        ("band", f"{_number(beat.lo, 3)} … {_number(beat.ratio, 3)} … {_number(beat.hi, 3)}"),
+        (
+            "ratio",
+            f"{_number(beat.ratio, 3)}, band {_number(beat.lo, 3)} to {_number(beat.hi, 3)}",
+        ),
         ("reason", beat.reason or "–"),
     ]
     if beat.twap_side:
@@ -161,7 +164,7 @@ def _run_rows(beat: "Heartbeat") -> list[tuple[str, str]]:
     ]
     if beat.latencies_ms:
         told = ", ".join(f"{name} {_number(ms, 1)} ms" for name, ms in beat.latencies_ms.items())
-        rows.append(("latency p99", told))
+        rows.append(("latency", told))
     if beat.last_alert:
         rows.append(("last alert", beat.last_alert))
     if beat.alert_failure:

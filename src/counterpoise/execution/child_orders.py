@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Self
 
 from counterpoise.execution.events import OrderUpdate, Status
@@ -14,8 +15,9 @@ ENDED: frozenset[Status] = frozenset({"filled", "canceled", "rejected", "expired
 WOULD_TAKE = -5022
 #: Binance: a client id is in use by an open order, so the order is there.
 DUPLICATE = -4116
-#: A venue refuses an order that arrives later than this (recvWindow): only from then on is an
-#: order it does not know one that will never be.
+#: A venue refuses an order that arrives later than this (recvWindow). One that is not known so long
+#: after it was not known before will never be. It is not counted from the sending: our clock, the
+#: time of the events, may run behind.
 NEVER_LATER_NS = 5_000_000_000
 
 
@@ -37,6 +39,8 @@ class ChildOrder:
         When the venue was last sent anything about it.
     questions : int
         Queries since the venue last answered.
+    not_found_ns : int
+        When the venue first did not know it; 0 before.
     """
 
     client_id: str
@@ -53,6 +57,7 @@ class ChildOrder:
     canceling: bool = False
     asked_ns: int = 0
     questions: int = 0
+    not_found_ns: int = 0
     trades: set[str] = field(default_factory=set)
 
     @property
@@ -83,10 +88,11 @@ class ChildOrder:
         # What ended does not live again: such an update was overtaken on its way.
         if self.live:
             status = event.status
-            too_early = event.ts_ns - self.sent_ns < NEVER_LATER_NS
-            if (status == "missing" and too_early) or (
-                status == "rejected" and event.code == DUPLICATE
-            ):
+            if status == "missing":
+                self.not_found_ns = self.not_found_ns or event.ts_ns
+                if event.ts_ns - self.not_found_ns < NEVER_LATER_NS:
+                    status = "unknown"
+            elif status == "rejected" and event.code == DUPLICATE:
                 status = "unknown"
             if status == "filled":
                 self.filled = self.steps
@@ -118,6 +124,8 @@ class ChildOrders:
     def __init__(self) -> None:
         self._orders: dict[str, ChildOrder] = {}
         self.filled = 0
+        #: Those that live, or of which fills are still to be seen.
+        self.unsettled: list[ChildOrder] = []
         #: The one that may still fill; there is never a second one.
         self.live: ChildOrder | None = None
 
@@ -177,7 +185,8 @@ class ChildOrders:
 
     def _count(self) -> None:
         self.filled = sum(order.filled for order in self)
-        self.live = next((order for order in self if order.live), None)
+        self.unsettled = [order for order in self if not order.settled]
+        self.live = next((order for order in self.unsettled if order.live), None)
 
     @property
     def last(self) -> ChildOrder | None:
@@ -190,11 +199,6 @@ class ChildOrders:
         return 1 + max((order.slice for order in self), default=-1)
 
     @property
-    def unsettled(self) -> list[ChildOrder]:
-        """Those that live, or of which fills are still to be seen."""
-        return [order for order in self if not order.settled]
-
-    @property
     def refusals(self) -> int:
         """Orders refused in a row up to now, those that would have taken not counted."""
         count = 0
@@ -205,5 +209,6 @@ class ChildOrders:
         return count
 
     def of_slice(self, number: int) -> list[ChildOrder]:
-        """Those sent in a slice."""
-        return [order for order in self if order.slice == number]
+        """Those sent in the latest slice that has any, if it is this one; newest first."""
+        newest_first = reversed(self._orders.values())
+        return list(takewhile(lambda order: order.slice == number, newest_first))

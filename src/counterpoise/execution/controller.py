@@ -9,6 +9,7 @@ import math
 from typing import Literal
 
 from counterpoise.config import Settings
+from counterpoise.decision.fast_band import timing
 from counterpoise.decision.moment import (
     STATE_MINUTE,
     STATE_MOVED,
@@ -27,6 +28,7 @@ from counterpoise.execution.events import (
     Operator,
     OrderUpdate,
     Quote,
+    Side,
     Signals,
     Snapshot,
 )
@@ -46,6 +48,7 @@ from counterpoise.execution.records import (
     OrderSent,
 )
 from counterpoise.execution.remembered import Remembered
+from counterpoise.execution.strangers import VENUES_OWN
 from counterpoise.execution.twap import Twap
 from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
@@ -54,8 +57,8 @@ from counterpoise.venues.contract import Contract
 Cause = Literal["bar", "quote", "position", "order"]
 #: A quote this shortly before a full hour is the close, and the bar decides on it.
 CLOSE_NS = NS_PER_MS
-#: Seconds after a schedule that could not be finished until another is tried.
-RETRY_S = 30
+#: After a schedule that could not be finished, so many waits for an unknown order until another.
+RETRY_WAITS = 3
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
 UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
@@ -123,9 +126,10 @@ class Controller:
         self.now_ns = 0
         self.quote: Quote | None = None
         self.decision_id = self.schedule_id = 0
-        self._retry_ns = 0
+        self._retry_ns = self._wanted_ns = 0
         self._halted_flags = -1
         self._moved_usd = 0.0
+        self._taken_over: set[str] = set()
         self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
 
     @property
@@ -240,6 +244,11 @@ class Controller:
                     self._sigma_day, self._volume_day_eth = event.sigma_day, event.volume_day_eth
             case Exposure():
                 judge.exposure_eth = event.exposure_eth
+            case Fill() if event.client_id.startswith(tuple(VENUES_OWN)):
+                # Reconciliation halts on it; what it cost is known all the same.
+                if event.trade_id not in self._taken_over:
+                    self._taken_over.add(event.trade_id)
+                    judge.account.book(event)
             case Funding():
                 judge.account.settle(event)
                 out.records.append(FundingBooked(event.ts_ns, event.usd, event.rate))
@@ -329,7 +338,7 @@ class Controller:
             # No order follows now, so none was made as far as the next decision is concerned.
             for place in (STATE_MOVED, STATE_MINUTE, STATE_SPENT, STATE_WEIGHTS + 1):
                 self.judge.desk.state[place] = state[place]
-            if not self.reconciler.fresh(self.now_ns):
+            if cause != "position" and not self.reconciler.fresh(self.now_ns):
                 out.commands.append(QueryAccount("a decision waits for the position"))
             if not bar:
                 return
@@ -398,7 +407,8 @@ class Controller:
         if self.twap is not None:
             self.twap = None
             if self._leftover():
-                self._retry_ns = self.now_ns + RETRY_S * NS_PER_S
+                wait_ms = RETRY_WAITS * self.settings.run.unknown_wait_ms
+                self._retry_ns = self.now_ns + wait_ms * NS_PER_MS
         if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
             return
         raises = self.goal_eth > self.short_eth
@@ -409,11 +419,27 @@ class Controller:
         away = self.goal_eth - self.short_eth
         urgent = self.mode == "flattening" or (verdict is not None and verdict.urgent)
         urgency = 0.0 if row is None or math.isnan(row.urgency) else row.urgency
+        side: Side = "sell" if away > 0.0 else "buy"
+        fast = self.judge.fast
+        if fast is not None:
+            self._wanted_ns = self._wanted_ns or self.now_ns
+            when = timing(
+                side,
+                flow=fast.flow,
+                microprice_usd=fast.microprice_usd,
+                waited_s=(self.now_ns - self._wanted_ns) / NS_PER_S,
+                forced=urgent,
+                rule=self.judge.fast_rule,
+            )
+            if when.wait:
+                return
+            urgency = 1.0 if when.hurry else urgency
+        self._wanted_ns = 0
         self.schedule_id += 1
         plan = plan_schedule(
             self.schedule_id,
             self.decision_id,
-            "sell" if away > 0.0 else "buy",
+            side,
             abs(away),
             quote,
             self.now_ns,
@@ -424,8 +450,11 @@ class Controller:
             settings=self.settings.twap,
             seed=self.schedule_id,
         )
-        out.records.append(plan)
         self.twap = Twap(plan, self.filters, self.settings.twap, self.prefix)
+        if urgent and plan.status == "working":
+            self.twap.hurry(out)  # which records the plan
+        else:
+            out.records.append(plan)
         self.twap.handle(quote, out)
 
     def _refuse_unconfirmed(self, out: Outbox) -> None:

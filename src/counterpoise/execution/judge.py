@@ -13,6 +13,7 @@ import numpy as np
 from counterpoise.config import Settings
 from counterpoise.decision.decide import Desk
 from counterpoise.decision.explanation import chain_of, sentence
+from counterpoise.decision.fast_band import Band, expected_funding_8h, fast_rule, moved_band
 from counterpoise.decision.limits import alive_ratio, guard_rules, limits_of
 from counterpoise.decision.moment import (
     CHAIN,
@@ -31,6 +32,7 @@ from counterpoise.decision.moment import (
 )
 from counterpoise.execution.account import Account
 from counterpoise.execution.events import Mark, Quote, Signals
+from counterpoise.features.fast import Fast, FastSignals
 from counterpoise.units import NS_PER_HOUR, NS_PER_S
 from counterpoise.venues.contract import Contract
 
@@ -104,6 +106,10 @@ class Judge:
         Equity ÷ notional below which the short is cut.
     signals : Signals or None
         The last row of the bar clock.
+    fast_rule : FastRule
+        What fast numbers may do; off by default.
+    fast : Fast or None
+        Fast numbers of the last quote; None while they may do nothing.
     desk : Desk
         Its ``state`` and ``memory`` are all that a restart needs, with :meth:`carried`.
     """
@@ -122,6 +128,15 @@ class Judge:
         )
         self.keep_alive = limits.keep_alive
         self.desk = Desk(1, limits, guard_rules(settings))
+        self.fast_rule = fast_rule(settings)
+        self.fast: Fast | None = None
+        self._signals = FastSignals(
+            contract.funding,
+            flow_half_life_s=settings.fast.flow_half_life_s,
+            basis_half_life_s=settings.fast.basis_half_life_s,
+        )
+        self._horizon_h = float(settings.risk.funding.horizon_h)
+        self._max_ratio = settings.hedge.max_ratio
         # Compiled here, so that the first decision is as quick as the others.
         Desk(1, limits, guard_rules(settings)).decide()
         self.account = Account()
@@ -136,7 +151,7 @@ class Judge:
         self._sections = settings.model_dump(include={"hedge", "safety", "capital", "risk"})
         self._exposed_before = math.nan
         self._first_ns: float = math.inf
-        self._spot = self._price = self._mark = math.nan
+        self._spot = self._price = self._mark = self._index_to_mark = math.nan
         self._priced_ns = self._marked_ns = 0
         book = self.desk.book
         book[SHARE, 0], book[STEP, 0] = 1.0, contract.step_eth
@@ -153,16 +168,21 @@ class Judge:
         return self._spot
 
     def see_quote(self, quote: Quote) -> None:
-        """Take in the best bid and ask."""
+        """Take in the best bid and ask; spot follows them by the basis of the last mark."""
         self._price, self._priced_ns = 0.5 * (quote.bid + quote.ask), quote.ts_ns
+        self._spot = self._price * self._index_to_mark
+        if self.fast_rule.active:
+            self.fast = self._signals.quote(
+                quote.ts_ns, quote.bid, quote.bid_size, quote.ask, quote.ask_size
+            )
 
     def see_mark(self, mark: Mark) -> None:
         """Take in the venue's mark and index; the index stands for the spot price."""
         self._mark, self._spot, self._marked_ns = mark.mark, mark.index, mark.ts_ns
+        self._index_to_mark = mark.index / mark.mark
+        self._signals.mark(mark.index, mark.next_funding_ns)
 
-    def decide(
-        self, now_ns: int, committed_eth: float, *, bar: bool, band: tuple[float, ...] | None = None
-    ) -> Verdict | None:
+    def decide(self, now_ns: int, committed_eth: float, *, bar: bool) -> Verdict | None:
         """Decide at an event.
 
         Parameters
@@ -173,8 +193,6 @@ class Judge:
         bar : bool
             It is the decision of a bar, at the closes of its row; otherwise, and where the row
             does not know them, at the prices of now.
-        band : tuple of 4 float, optional
-            ``lo hi to_lo to_hi`` in place of the row's, where fast signals moved it.
 
         Returns
         -------
@@ -215,7 +233,7 @@ class Judge:
         moment[_LEVERAGE], moment[_LEVERAGE_MAX] = row.leverage, row.leverage_max
         moment[_AVAILABLE] = self._budget_usd - account.paid_in_usd
         moment[_WAITS] = self._by_hand or self._waits(now_ns)
-        desk.intent[:4] = (row.lo, row.hi, row.to_lo, row.to_hi) if band is None else band
+        desk.intent[:4] = self._band(row)
         age = float(desk.state[STATE_AGE])
         if not bar and not math.isfinite(row.lo + row.hi + row.to_lo + row.to_hi):
             # Age counts bars, not events.
@@ -233,6 +251,20 @@ class Judge:
             float(desk.intent[4]),
             float(desk.intent[5]),
             reasons,
+        )
+
+    def _band(self, row: Signals) -> Band:
+        """Band of the row, where running funding did not move it."""
+        band = row.lo, row.hi, row.to_lo, row.to_hi
+        if self.fast is None or self.fast_rule.carry_bound <= 0.0:
+            return band
+        return moved_band(
+            band,
+            running_8h=self.fast.funding_8h,
+            expected_8h=expected_funding_8h(row.funding_cost, self._horizon_h),
+            sigma_day=row.sigma_day,
+            cap=self._max_ratio,
+            rule=self.fast_rule,
         )
 
     def _waits(self, now_ns: int) -> bool:

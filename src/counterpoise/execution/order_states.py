@@ -8,7 +8,7 @@ the second such answer makes it ``missing``.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from counterpoise.execution.commands import Alarm, Cancel, CancelStop, QueryOrder, WakeAt
+from counterpoise.execution.commands import Alarm, Cancel, QueryOrder, WakeAt
 from counterpoise.execution.events import OpenOrder, OrderUpdate, Side, Status
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.records import FillBooked, OrderSent, OrderState
@@ -37,6 +37,10 @@ class KnownOrder:
         Of it, booked as fills.
     followed : bool
         A schedule of this run follows it and writes its states down; of others that is done here.
+    asked_ns, not_found_ns : int or None
+        Last query of it, and the first answer that the venue does not know it.
+    asks : int
+        Queries since the venue last said anything.
     since_ns : int
         When it was sent, or the venue last said something about it.
     """
@@ -134,10 +138,10 @@ class OrderStates:
                 self._become(order, event, out)
             self.ask(order, event.ts_ns, out)
             return
-        if order.status == "missing":
+        if order.status == "missing" and not order.stop:
             self._late(order, event, out)
             return
-        if order.status in ENDED and event.status not in ENDED:
+        if order.status in ENDED and order.status != "missing" and event.status not in ENDED:
             return  # overtaken by its own end
         order.asked_ns = order.not_found_ns = None
         order.asks = 0
@@ -161,9 +165,9 @@ class OrderStates:
         for client_id, resting in seen.items():
             order = self.known[client_id]
             settled = order.status in ENDED and asked_ns - order.since_ns >= self._wait_ns
-            if settled and not order.stop:
+            if settled:
                 event = OrderUpdate(asked_ns, client_id, "open", resting.filled_eth)
-                self._late(order, event, out)
+                (self._become if order.stop else self._late)(order, event, out)
         for order in list(self.in_the_air()):
             found = seen.get(order.sent.client_id)
             if found is not None:
@@ -208,9 +212,8 @@ class OrderStates:
             )
 
     def _late(self, order: KnownOrder, event: OrderUpdate, out: Outbox) -> None:
-        """Cancel what is left of an order that was thought to have ended."""
-        cancel = CancelStop if order.stop else Cancel
-        out.commands.append(cancel(event.client_id))
+        """Cancel what is left of an order that was thought to have ended; stops have a keeper."""
+        out.commands.append(Cancel(event.client_id))
         out.commands.append(
             Alarm(
                 "critical",

@@ -158,8 +158,6 @@ class Protection:
 
     def _stop_news(self, event: OrderUpdate | Fill, out: Outbox) -> None:
         for stop in (self._rise, self._fall):
-            if event.client_id not in stop:
-                continue
             before = stop.current
             if isinstance(event, Fill):
                 stop.filled(event.client_id, event.ts_ns, out)

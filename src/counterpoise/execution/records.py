@@ -197,7 +197,10 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A transfer of collateral asked for, done or refused; ``usd`` positive into the venue."""
+    """A transfer of collateral; ``usd`` positive into the venue.
+
+    ``status`` is ``asked``, ``done``, ``refused``, or ``abandoned`` after a person looked.
+    """
 
     ts_ns: int
     client_id: str

@@ -107,9 +107,11 @@ class RestingStop:
         for client_id in seen:
             if client_id in (self._current_id, self._coming_id):
                 continue
-            if not self._current_id and client_id not in self._unwanted:
+            if now_ns - self._unwanted.get(client_id, 0) < SKEW_NS:
+                continue  # its cancel is on the way
+            if not self._current_id and (self._reduce_only or not self._coming_id):
                 self._rests(client_id, now_ns, out)
-            elif now_ns - self._unwanted.get(client_id, 0) >= SKEW_NS:
+            elif not self._current_id or self._current_id in seen:
                 self._cancel(client_id, now_ns, out)
 
     def drop(self, now_ns: int, out: Outbox) -> None:

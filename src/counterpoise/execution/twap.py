@@ -269,12 +269,11 @@ class Twap:
                 out.commands.append(Cancel(order.client_id))
 
     def _unwanted(self, order: ChildOrder) -> bool:
+        # Another target begins a slice of its own, so that no order is larger than what is left.
         schedule = self._schedule
         if not schedule.working or schedule.hurry is not None:
             return True
         if order.slice != schedule.slice(self._now):
-            return True
-        if order.steps - order.filled > schedule.size - self._orders.filled:
             return True
         if self._quote is None:
             return False

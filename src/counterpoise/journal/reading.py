@@ -6,6 +6,7 @@ It reads while a run writes, and cannot change anything.
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Select, func, inspect, select, union_all
 from sqlalchemy.exc import DBAPIError
 
 from counterpoise.errors import FixConfig, RejectData
+from counterpoise.execution.child_orders import ENDED
 from counterpoise.execution.records import (
     AccountSeen,
     AlertRaised,
@@ -29,9 +31,8 @@ from counterpoise.journal.place import KEY, place_of, refusal
 from counterpoise.journal.store import refuse_schema
 from counterpoise.journal.tables import LAYOUTS
 
-#: What an order does not leave again; ``unknown`` is no such state.
-FINAL = ("filled", "canceled", "rejected", "expired", "missing")
-
+#: Sums of sizes differ from the whole by less than this, ETH.
+_ROUNDING = 1e-9
 Kind = TypeVar("Kind")
 
 
@@ -178,11 +179,17 @@ class Reader:
         )
 
     def unsettled_orders(self) -> list[OrderSent]:
-        """Orders that may have left and have no state in ``FINAL``: each is to be queried."""
+        """Orders that may have left, without an end and not filled whole: each is to be queried."""
         wanted, c = self._select(OrderSent)
-        states = LAYOUTS[OrderState].table.c
-        settled = select(states.client_id).where(states.status.in_(FINAL))
-        return self._ask(OrderSent, wanted.where(c.client_id.not_in(settled)).order_by(c.seq))
+        states, fills = LAYOUTS[OrderState].table.c, LAYOUTS[FillBooked].table.c
+        settled = select(states.client_id).where(states.status.in_(ENDED))
+        filled = (
+            select(func.coalesce(func.sum(fills.size), 0.0))
+            .where(fills.client_id == c.client_id)
+            .scalar_subquery()
+        )
+        wanted = wanted.where(c.client_id.not_in(settled), filled < c.size - _ROUNDING)
+        return self._ask(OrderSent, wanted.order_by(c.seq))
 
     def counted_short(self) -> float | None:
         """Short as we counted it last, ETH: after a fill, or beside the account as it was seen."""
@@ -193,4 +200,6 @@ class Reader:
         with self._connect() as connection:
             last = connection.execute(select(counted).order_by(counted.c.seq.desc()).limit(1))
             row = last.first()
-        return None if row is None else float(row.short_eth)
+        if row is None:
+            return None
+        return nan if row.short_eth is None else float(row.short_eth)

@@ -237,6 +237,9 @@ class Journal:
 def _prepare(connection: Connection, place: Place) -> None:
     """Make sure that a commit is durable, and that nobody else commits."""
     if place.file is not None:
+        there = inspect(connection).get_table_names()
+        if there and JOURNAL.name not in there:
+            raise FixConfig(KEY, place.name, "a journal or no file", f"change {KEY}")
         if connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar() != "wal":
             expected = "a local disk, where SQLite's write-ahead log works"
             raise FixConfig(KEY, place.name, expected, "put the journal on one, or on PostgreSQL")
@@ -256,8 +259,6 @@ def _own(connection: Connection, place: Place, run: Run) -> None:
     owner = {name: getattr(run, name) for name in _OWNER}
     there = set(inspect(connection).get_table_names())
     if not there & {table.name for table in TABLES}:
-        if there and place.file is not None:
-            raise FixConfig(KEY, place.name, "a journal or no file", f"change {KEY}")
         connection.exec_driver_sql("BEGIN")
         triggers.create(connection)
         first = {"id": 1, "schema": SCHEMA, "rows": 0, "previous": GENESIS, "head": GENESIS}

@@ -244,6 +244,26 @@ def transfer(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
     return {"tranId": venue.exchange.account.transfer(way * amount, venue.now_ms())}
 
 
+def transfers(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
+    """Transfers of one way between the wallets, newest first."""
+    way = _TRANSFERS.get(params.text("type"))
+    if way is None:
+        raise Denied(-1102, "Invalid type.")
+    rows = [
+        {
+            "asset": "USDT",
+            "amount": usd(abs(one.usd)),
+            "type": params["type"],
+            "status": "CONFIRMED",
+            "tranId": one.income_id,
+            "timestamp": one.time_ms,
+        }
+        for one in reversed(venue.exchange.account.incomes)
+        if one.type == "TRANSFER" and one.usd * way > 0
+    ]
+    return {"total": len(rows), "rows": rows[: params.whole("size", 10)]}
+
+
 def outside(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
     """What lies in the spot or funding wallet."""
     held = venue.exchange.account.balance().outside
@@ -290,6 +310,7 @@ ENDPOINTS: Endpoints = {
     ("DELETE", "/fapi/v1/listenKey"): _key_only(close_listen_key),
     ("GET", "/sapi/v1/account/apiRestrictions"): Endpoint(restrictions),
     ("POST", "/sapi/v1/asset/transfer"): Endpoint(transfer, 900),
+    ("GET", "/sapi/v1/asset/transfer"): Endpoint(transfers),
     ("POST", "/sapi/v1/asset/get-funding-asset"): Endpoint(outside),
     ("GET", "/api/v3/account"): Endpoint(spot_account, 20),
 }

@@ -154,6 +154,28 @@ def user_event(event: VenueEvent, texts_of: Mapping[str, Texts]) -> Json:
             return {"e": "MARGIN_CALL", "E": event.ts_ms} | called
 
 
+def trade_lite(event: OrderUpdate, texts_of: Mapping[str, Texts]) -> Json:
+    """The short message of a fill, which comes before the long one."""
+    order, fill, texts = event.order, event.trade, texts_of[event.order.symbol]
+    assert fill is not None
+    return _message(
+        "TRADE_LITE",
+        event.ts_ms,
+        {
+            "s": order.symbol,
+            "q": texts.size(order.quantity),
+            "p": texts.price(order.price),
+            "m": fill.maker,
+            "c": order.client_id,
+            "S": order.side,
+            "L": texts.price(fill.price),
+            "l": texts.size(fill.quantity),
+            "t": fill.trade_id,
+            "i": order.order_id,
+        },
+    )
+
+
 def _message(name: str, ts_ms: int, content: Json) -> Json:
     return {"e": name, "E": ts_ms, "T": ts_ms} | content
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from counterpoise.rehearsal.admin import admin_of
 from counterpoise.rehearsal.binance_signing import payload_of
 from counterpoise.rehearsal.binance_sockets import api_of, streams_of
 from counterpoise.rehearsal.binance_streams import encoded
@@ -33,8 +34,8 @@ _OVERLOADED = (
 )
 
 
-def application(venue: "Venue", endpoints: Endpoints) -> web.Application:
-    """Every route of the venue."""
+def application(venue: "Venue", endpoints: Endpoints, *, admin: bool) -> web.Application:
+    """Every route of the venue, ``/admin`` where that is wanted."""
     app = web.Application()
     for route in ("", "public", "market", "private"):
         base = f"/{route}" if route else ""
@@ -44,6 +45,8 @@ def application(venue: "Venue", endpoints: Endpoints) -> web.Application:
     app.router.add_get("/ws-fapi/v1", api_of(venue, endpoints))
     for (method, path), endpoint in endpoints.items():
         app.router.add_route(method, path, _handler(venue, path, endpoint))
+    if admin:
+        app.router.add_post("/admin/{what}", admin_of(venue))
     app.router.add_route("*", "/{rest:.*}", _unknown)
     return app
 

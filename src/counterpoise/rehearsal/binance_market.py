@@ -1,17 +1,16 @@
 """Binance's public REST calls: rules, book, prices, history."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from counterpoise.rehearsal.binance_events import levels, premium_index
 from counterpoise.rehearsal.binance_shapes import Json, Texts
 from counterpoise.rehearsal.binance_signing import ApiKey
+from counterpoise.rehearsal.day import day
 from counterpoise.rehearsal.denied import Denied
 from counterpoise.rehearsal.endpoints import Endpoint, Endpoints
 from counterpoise.rehearsal.params import Params
-from counterpoise.units import DAY_MS
 
 if TYPE_CHECKING:
     from counterpoise.rehearsal.binance_venue import Venue
@@ -64,6 +63,7 @@ def _symbol(venue: "Venue", texts: Texts) -> Json:
         "quotePrecision": 8,
         "underlyingType": "COIN",
         "underlyingSubType": ["Layer-1"],
+        "settlePlan": 0,
         "triggerProtect": f"{band:.4f}",
         "liquidationFee": f"{rules.liquidation_fee:.6f}",
         "marketTakeBound": f"{band:.2f}",
@@ -170,34 +170,6 @@ def _price(venue: "Venue", symbol: str) -> Json:
     return {"symbol": symbol, "price": price, "time": venue.now_ms()}
 
 
-def _day(venue: "Venue", symbol: str) -> Json:
-    """The last 24 hours: closed hours of the history, and the last price."""
-    now, texts = venue.now_ms(), venue.texts[symbol]
-    last = Decimal(texts.ticks(venue.boards[symbol].last_price()))
-    bars = venue.history.klines("perp_bars", symbol, "1h", (now - DAY_MS, now), 24, now)
-    begin = Decimal(bars[0][1]) if bars else last
-    volume = sum((Decimal(bar[5]) for bar in bars), start=Decimal(0))
-    value = sum((Decimal(bar[7]) for bar in bars), start=Decimal(0))
-    return {
-        "symbol": symbol,
-        "priceChange": texts.price(last - begin),
-        "priceChangePercent": f"{(last / begin - 1) * 100:.3f}",
-        "weightedAvgPrice": texts.price(value / volume if volume else last),
-        "lastPrice": texts.price(last),
-        "lastQty": texts.steps(venue.boards[symbol].last_size()),
-        "openPrice": texts.price(begin),
-        "highPrice": texts.price(max([last, *(Decimal(bar[2]) for bar in bars)])),
-        "lowPrice": texts.price(min([last, *(Decimal(bar[3]) for bar in bars)])),
-        "volume": texts.size(volume),
-        "quoteVolume": f"{value:.2f}",
-        "openTime": bars[0][0] if bars else now - DAY_MS,
-        "closeTime": now,
-        "firstId": 0,
-        "lastId": 0,
-        "count": sum(int(bar[8]) for bar in bars),
-    }
-
-
 def _premium(venue: "Venue", symbol: str) -> Json:
     return premium_index(venue.boards[symbol].marked())
 
@@ -240,6 +212,31 @@ def funding_info(venue: "Venue", params: Params, key: ApiKey | None) -> list[Jso
         }
         for symbol in venue.texts
     ]
+
+
+def open_interest(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
+    """The newest reading of open interest."""
+    symbol = venue.symbol(params)
+    readings = venue.history.open_interest(symbol, "5m", (None, None), 1, venue.now_ms())
+    if not readings:
+        raise Denied(-1001, "The history holds no open interest.", status=503)
+    newest = readings[-1]
+    return {
+        "openInterest": newest["sumOpenInterest"],
+        "symbol": symbol,
+        "time": newest["timestamp"],
+    }
+
+
+def open_interest_past(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
+    """Readings of open interest."""
+    return venue.history.open_interest(
+        venue.symbol(params),
+        params.text("period"),
+        (params.whole_or_none("startTime"), params.whole_or_none("endTime")),
+        params.limit(30, 500),
+        venue.now_ms(),
+    )
 
 
 def trades(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
@@ -312,12 +309,14 @@ ENDPOINTS: Endpoints = {
     ("GET", "/fapi/v1/fundingInfo"): _open(funding_info),
     ("GET", "/fapi/v1/ticker/price"): _open(partial(_one_or_all, _price)),
     ("GET", "/fapi/v2/ticker/price"): _open(partial(_one_or_all, _price)),
-    ("GET", "/fapi/v1/ticker/24hr"): _open(partial(_one_or_all, _day)),
+    ("GET", "/fapi/v1/ticker/24hr"): _open(partial(_one_or_all, day)),
     ("GET", "/fapi/v1/ticker/bookTicker"): _open(partial(_one_or_all, _book_ticker), 2),
     ("GET", "/fapi/v1/klines"): _klines_of("perp_bars"),
     ("GET", "/fapi/v1/continuousKlines"): _klines_of("perp_bars"),
     ("GET", "/fapi/v1/markPriceKlines"): _klines_of("mark_bars"),
     ("GET", "/fapi/v1/premiumIndexKlines"): _klines_of("premium_bars"),
+    ("GET", "/fapi/v1/openInterest"): _open(open_interest),
+    ("GET", "/futures/data/openInterestHist"): _open(open_interest_past),
     ("GET", "/api/v3/ping"): _open(ping),
     ("GET", "/api/v3/time"): _open(server_time),
     ("GET", "/api/v3/exchangeInfo"): _open(spot_exchange_info, 20),

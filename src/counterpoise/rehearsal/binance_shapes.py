@@ -280,6 +280,7 @@ def user_trade(trade: UserTrade, texts: Texts) -> Json:
         "price": texts.price(trade.price),
         "qty": texts.size(trade.quantity),
         "realizedPnl": usd(trade.realised),
+        "marginAsset": "USDT",
         "quoteQty": usd(trade.price * trade.quantity),
         "commission": usd(trade.commission),
         "commissionAsset": "USDT",

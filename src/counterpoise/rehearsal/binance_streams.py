@@ -30,14 +30,18 @@ def encoded(message: Any) -> str:
 
 
 def route_of(stream: str) -> Route:
-    """The route on which a public stream comes.
+    """The route on which a stream comes; a name that is no market's is a listen key.
 
     Examples
     --------
     >>> route_of("ethusdt@depth5@100ms"), route_of("ethusdt@markPrice@1s"), route_of("!bookTicker")
     ('public', 'market', 'public')
+    >>> route_of("pqia91ma19a5s61cv6a81va65sdf19v8")
+    'private'
     """
-    kind = stream.partition("@")[2].partition("@")[0] if "@" in stream else stream
+    if "@" not in stream and not stream.startswith("!"):
+        return "private"
+    kind = stream if stream.startswith("!") else stream.split("@")[1]
     return "public" if kind.lstrip("!").rstrip("0123456789") in PUBLIC else "market"
 
 
@@ -89,8 +93,8 @@ class Listener:
             self._transport.abort()
 
     def hears(self, stream: str) -> bool:
-        """Whether a public stream comes on this connection's route."""
-        return self.route == "" or self.route == route_of(stream)
+        """Whether a stream comes on this connection's route."""
+        return self.route in ("", route_of(stream))
 
 
 class Streams:
@@ -118,11 +122,7 @@ class Streams:
         """Let a connection hear streams, or acknowledge those that do not come on its route."""
         for stream in streams:
             listener.streams.add(stream)
-            if "@" not in stream and not stream.startswith("!"):
-                hears = listener.route in ("private", "")
-            else:
-                hears = listener.hears(stream)
-            if hears:
+            if listener.hears(stream):
                 self._of[stream].add(listener)
 
     def unsubscribe(self, listener: Listener, streams: Iterable[str]) -> None:
@@ -164,13 +164,13 @@ class Streams:
         """Do what a client's message asks, and tell it."""
         try:
             asked = json.loads(text)
-            method, params = asked["method"], asked.get("params") or []
+            method, params = asked["method"], list(asked.get("params") or [])
         except (ValueError, KeyError, TypeError, AttributeError):
             listener.send(encoded({"error": {"code": 3, "msg": "Invalid JSON"}}))
             return
         reply: Message = {"result": None, "id": asked.get("id")}
         if method == "SUBSCRIBE":
-            self.subscribe(listener, map(str, params))
+            self.subscribe(listener, filter(None, map(str, params)))
         elif method == "UNSUBSCRIBE":
             self.unsubscribe(listener, map(str, params))
         elif method == "LIST_SUBSCRIPTIONS":

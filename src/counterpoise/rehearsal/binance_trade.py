@@ -1,5 +1,7 @@
 """Binance's REST calls that place, cancel and tell of orders, conditional ones included."""
 
+import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from counterpoise.rehearsal import binance_shapes as shapes
@@ -107,19 +109,49 @@ def check(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
 
 def place_many(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
     """Place up to five; each has its own order or refusal."""
-    import json
+    return _each(place, venue, _listed(params, "batchOrders", 5, _as_sent), key)
 
+
+def cancel_many(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
+    """Cancel up to ten by number or by name; each has its own order or refusal."""
+    # ccxt spells these in lower case, and the venue lets it.
+    asked = Params({name.lower(): value for name, value in params.items()})
+    number = "orderidlist" in asked
+    listed, name = (
+        ("orderidlist", "orderId") if number else ("origclientorderidlist", "origClientOrderId")
+    )
+    symbol = params.text("symbol")
+    each = _listed(asked, listed, 10, lambda one: {"symbol": symbol, name: str(one)})
+    return _each(cancel, venue, each, key)
+
+
+def _as_sent(one: Any) -> dict[str, str]:
+    return {str(name): str(value) for name, value in one.items()}
+
+
+def _listed(
+    params: Params, name: str, most: int, read: Callable[[Any], dict[str, str]]
+) -> list[Params]:
     try:
-        asked = json.loads(params.text("batchOrders"))
-        each = [Params({str(k): str(v) for k, v in one.items()}) for one in asked]
+        each = [Params(read(one)) for one in json.loads(params.text(name))]
     except (ValueError, AttributeError, TypeError):
-        raise Denied(-1100, "Illegal characters found in parameter 'batchOrders'.") from None
-    if not 0 < len(each) <= 5:
-        raise Denied(-4082, "Invalid number of batch place orders.")
+        raise Denied(-1100, f"Illegal characters found in parameter '{name}'.") from None
+    if not 0 < len(each) <= most:
+        raise Denied(-4082, f"Invalid number of batch orders: 1 to {most}.")
+    return each
+
+
+def _each(
+    call: Callable[["Venue", Params, ApiKey | None], Json],
+    venue: "Venue",
+    each: list[Params],
+    key: ApiKey | None,
+) -> list[Json]:
+    """Replies of a call to several requests; one that is refused does not stop the others."""
     replies = []
     for one in each:
         try:
-            replies.append(place(venue, one, key))
+            replies.append(call(venue, one, key))
         except (Denied, Refused) as refused:
             replies.append({"code": refused.code, "msg": refused.message})
     return replies
@@ -194,6 +226,17 @@ def all_orders(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]
         if one.order_id >= oldest and first <= one.time_ms and (last is None or one.time_ms <= last)
     ]
     return rows[-params.limit(500, 1000) :]
+
+
+def forced(venue: "Venue", params: Params, key: ApiKey | None) -> list[Json]:
+    """Orders by which the venue closed positions of ours, newest last."""
+    asked = _symbol_or_none(venue, params)
+    found = [
+        _told(venue, one)
+        for one in venue.exchange.all_orders(asked)
+        if one.client_id.startswith("autoclose-")
+    ]
+    return found[-params.limit(50, 100) :]
 
 
 def place_algo(venue: "Venue", params: Params, key: ApiKey | None) -> Json:
@@ -287,9 +330,11 @@ ENDPOINTS: Endpoints = {
     ("DELETE", "/fapi/v1/order"): Endpoint(cancel),
     ("POST", "/fapi/v1/order/test"): Endpoint(check),
     ("POST", "/fapi/v1/batchOrders"): Endpoint(place_many, 5, orders=5),
+    ("DELETE", "/fapi/v1/batchOrders"): Endpoint(cancel_many),
     ("GET", "/fapi/v1/openOrder"): Endpoint(query_open),
     ("GET", "/fapi/v1/openOrders"): Endpoint(open_orders, _many),
     ("GET", "/fapi/v1/allOrders"): Endpoint(all_orders, 5),
+    ("GET", "/fapi/v1/forceOrders"): Endpoint(forced, 20),
     ("DELETE", "/fapi/v1/allOpenOrders"): Endpoint(cancel_all),
     ("POST", "/fapi/v1/countdownCancelAll"): Endpoint(countdown, 10),
     ("POST", "/fapi/v1/algoOrder"): Endpoint(place_algo, 0, orders=1),

@@ -6,16 +6,25 @@ talk to it. Requests are answered one after the other, so what a client sees is 
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.rehearsal import binance_account, binance_events, binance_market, binance_trade
+from counterpoise.errors import FixConfig
+from counterpoise.rehearsal import (
+    binance_account,
+    binance_events,
+    binance_market,
+    binance_trade,
+    day,
+)
 from counterpoise.rehearsal.binance_limits import Limits
 from counterpoise.rehearsal.binance_shapes import Texts
 from counterpoise.rehearsal.binance_signing import ApiKey, refuse_stranger
 from counterpoise.rehearsal.binance_streams import Streams
 from counterpoise.rehearsal.boards import Board
+from counterpoise.rehearsal.candles import Candles
 from counterpoise.rehearsal.clock import MarketClock, StagedClock
 from counterpoise.rehearsal.denied import Denied
 from counterpoise.rehearsal.endpoints import Endpoint, Endpoints
@@ -25,6 +34,7 @@ from counterpoise.rehearsal.feed import BookTicker, Depth, Market, MarketEvent, 
 from counterpoise.rehearsal.history import History
 from counterpoise.rehearsal.listen_keys import ListenKeys
 from counterpoise.rehearsal.params import Params
+from counterpoise.rehearsal.reports import OrderUpdate
 from counterpoise.venues.contract import Contract
 
 if TYPE_CHECKING:
@@ -57,6 +67,8 @@ class Venue:
         Bars and settlements that are told, up to the market's present.
     limits : Limits or None
         The venue's own budgets by default.
+    admin : bool
+        Serve ``/admin``, by which anybody on this machine may make things go wrong.
 
     Attributes
     ----------
@@ -65,8 +77,6 @@ class Venue:
     streams : Streams
     calls : dict of str to int
         How often each call was made, such as ``POST /fapi/v1/order``.
-    ended : asyncio.Event
-        Set when the market has no more events.
     """
 
     def __init__(
@@ -79,6 +89,7 @@ class Venue:
         history: History,
         *,
         limits: Limits | None = None,
+        admin: bool = False,
     ) -> None:
         self.exchange, self.clock, self.contract = exchange, clock, contract
         self.history = history
@@ -87,44 +98,77 @@ class Venue:
         self.keys = {key.key: key for key in keys}
         self.texts = {name: Texts(rules) for name, rules in exchange.account.rules.items()}
         self.boards = {symbol: Board() for symbol in self.texts}
+        self.candles = {name: Candles(texts) for name, texts in self.texts.items()}
         self.limits = limits or Limits(time.time)
         self.faults = Faults()
         self.streams = Streams()
         self.listen_keys = ListenKeys(time.time)
         self.calls: dict[str, int] = {}
-        self.ended = asyncio.Event()
         self._market = market
+        self._next_ms = math.inf
         self._tasks: list[asyncio.Task[None]] = []
+        self._admin = admin
         self._runner: web.AppRunner | None = None
         self.port = 0
 
     # --- life ----------------------------------------------------------------------------------
 
     async def start(self, port: int = 0) -> None:
-        """Serve on 127.0.0.1 and let the market begin; port 0 takes a free one."""
-        from aiohttp import web
+        """Serve on 127.0.0.1 and let the market begin; port 0 takes a free one.
 
+        Raises
+        ------
+        FixConfig
+            aiohttp is not installed, or the port is taken.
+        """
+        try:
+            from aiohttp import web
+        except ImportError:
+            raise FixConfig(
+                "rehearsal",
+                "a local venue",
+                "aiohttp, which is not installed",
+                "pip install 'counterpoise[trading]'",
+            ) from None
         from counterpoise.rehearsal.binance_http import application
 
-        self._runner = web.AppRunner(
-            application(self, ENDPOINTS), access_log=None, shutdown_timeout=0.5
-        )
+        app = application(self, ENDPOINTS, admin=self._admin)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as taken:
+            await self._runner.cleanup()
+            said = taken.strerror or "an error without words"
+            raise FixConfig(
+                "port", port, f"a free port, not {said}", "name another, or 0"
+            ) from None
         self.port = int(self._runner.addresses[0][1])
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
 
+    @property
+    def ended(self) -> bool:
+        """Whether the market has no more events; raises what broke it."""
+        pump = self._tasks[0]
+        if pump.done():
+            pump.result()
+        return pump.done()
+
+    async def finished(self) -> None:
+        """Wait until the market has no more events; raises what broke it."""
+        await asyncio.shield(self._tasks[0])
+
     async def stop(self) -> None:
-        """End; connections are closed."""
+        """End; connections are closed. Raises what broke the market, where something did."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
         self.abort_connections()
         if self._runner is not None:
             await self._runner.cleanup()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def __aenter__(self) -> "Venue":
         await self.start()
@@ -144,8 +188,8 @@ class Venue:
         return f"ws://127.0.0.1:{self.port}"
 
     def now_ms(self) -> int:
-        """Time of the market."""
-        return self.clock.market_ms(time.time())
+        """Time of the market, which no event that is still to come is before."""
+        return int(min(self.clock.market_ms(time.time()), self._next_ms))
 
     def clocks_ms(self) -> tuple[int, int]:
         """Clocks a request's time stamp may be of: the wall's and the market's.
@@ -159,6 +203,7 @@ class Venue:
     async def _pump(self) -> None:
         turn = time.perf_counter()
         for event in self._market:
+            self._next_ms = event.ts_ms
             waited = False
             while (wait := self.clock.wall_s(event.ts_ms) - time.time()) > 0:
                 await asyncio.sleep(min(wait, TICK_S))
@@ -167,7 +212,7 @@ class Venue:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
             self.take(event)
-        self.ended.set()
+        self._next_ms = math.inf
 
     async def _tick(self) -> None:
         while True:
@@ -193,12 +238,20 @@ class Venue:
             board.trades.append(event)
             streams.publish(f"{name}@trade", binance_events.trade, event, texts)
             streams.publish(f"{name}@aggTrade", binance_events.agg_trade, event, texts)
+            for stream in streams.wanted(f"{name}@kline_"):
+                for message in self.candles[symbol].add(stream.partition("_")[2], event):
+                    streams.publish(stream, dict, message)
         elif isinstance(event, MarkPrice):
             board.mark = event
             for stream in streams.wanted(f"{name}@markPrice"):
                 streams.publish(stream, binance_events.mark_price, event)
             for stream in streams.wanted("!markPrice@arr"):
                 streams.publish(stream, binance_events.mark_prices, event)
+            if board.quote is not None:
+                streams.publish(f"{name}@ticker", day.ticker, self, symbol)
+                streams.publish(f"{name}@miniTicker", day.mini_ticker, self, symbol)
+                streams.publish("!ticker@arr", day.tickers, self, symbol)
+                streams.publish("!miniTicker@arr", day.mini_tickers, self, symbol)
         self.flush()
 
     def _take_depth(self, event: Depth, board: Board, texts: Texts, name: str) -> None:
@@ -216,6 +269,8 @@ class Venue:
         """Tell the owner of the account what happened to it."""
         key = self.listen_keys.key
         for event in self.exchange.drain():
+            if isinstance(event, OrderUpdate) and event.execution == "TRADE":
+                self.streams.publish(key, binance_events.trade_lite, event, self.texts)
             self.streams.publish(key, binance_events.user_event, event, self.texts)
 
     # --- requests ------------------------------------------------------------------------------

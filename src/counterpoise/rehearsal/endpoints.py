@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from counterpoise.rehearsal.binance_signing import ApiKey
 from counterpoise.rehearsal.params import Params
@@ -31,7 +31,7 @@ class Endpoint:
     answer: Callable[["Venue", Params, ApiKey | None], Any]
     weight: int | Callable[[Params], int] = 1
     orders: int = 0
-    security: str = "signed"
+    security: Literal["open", "key", "signed"] = "signed"
 
     def weighs(self, params: Params) -> int:
         """Of this request."""

@@ -162,6 +162,8 @@ def rules_of(contract: Contract, *, base: str = "ETH", quote: str = "USDT") -> S
     >>> rules = rules_of(venues["binance"][-1])
     >>> rules.taker_fee, rules.maintenance(Decimal(1_000_000)), rules.max_notional(20)
     (Decimal('0.0005'), Decimal('5550.0000'), Decimal('65000000'))
+    >>> [rules.bracket(Decimal(notional)).max_leverage for notional in (50_000, 50_001)]
+    [125, 100]
     """
     return SymbolRules(
         symbol=contract.symbol,

@@ -12,11 +12,9 @@ from counterpoise.rehearsal.denied import Denied
 
 #: Decimals of prices and of volumes, by table.
 _PLACES = {"perp_bars": (2, 3), "spot_bars": (2, 4), "mark_bars": (8, 0), "premium_bars": (8, 0)}
-_BARS = frozenset(_PLACES)
-_INTERVALS = (
-    *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"),
-    *("3d", "1w"),
-)
+_TABLES = frozenset((*_PLACES, "funding", "futures_metrics"))
+#: Lengths of bars the venue has, besides ``1w``.
+INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
 _WEEK_MS = 7 * 86_400_000
 #: Weeks begin on Mondays; 1970 began on a Thursday.
 _MONDAY_MS = 4 * 86_400_000
@@ -31,28 +29,33 @@ class History:
         As the lake stores them.
     venue : str
         Rows of other venues are left alone.
+
+    Attributes
+    ----------
+    tables : dict of DatasetKey to DataFrame
+        Of the venue, with ``ts_ms``: ``ts`` as ms since 1970.
     """
 
     def __init__(
         self, tables: Mapping[DatasetKey, pl.DataFrame], *, venue: str = "binance"
     ) -> None:
-        self._tables = {key: table for key, table in tables.items() if key.venue == venue}
+        self.tables = {
+            key: table.with_columns(ts_ms=pl.col("ts").dt.epoch("ms"))
+            for key, table in tables.items()
+            if key.venue == venue
+        }
 
     @classmethod
     def of_lake(cls, lake: Lake, *, venue: str = "binance") -> "History":
-        """The bars and funding a lake holds of a venue."""
-        keys = [
-            key
-            for key in lake.datasets()
-            if key.venue == venue and (key.table in _BARS or key.table == "funding")
-        ]
+        """What a lake holds of a venue."""
+        keys = [key for key in lake.datasets() if key.venue == venue and key.table in _TABLES]
         return cls({key: lake.read_key(key) for key in keys}, venue=venue)
 
     def first_ms(self, symbol: str) -> int | None:
         """Open of the oldest bar of a symbol's perpetual; None without one."""
         firsts = [
-            int(table["ts"].dt.epoch("ms")[0])
-            for key, table in self._tables.items()
+            int(table["ts_ms"][0])
+            for key, table in self.tables.items()
             if key.symbol == symbol and key.table == "perp_bars" and table.height
         ]
         return min(firsts, default=None)
@@ -84,18 +87,12 @@ class History:
         Denied
             -1120 for an interval there is none of.
         """
-        if interval not in _INTERVALS:
+        if interval not in (*INTERVALS, "1w"):
             raise Denied(-1120, "Invalid interval.")
         step = _WEEK_MS if interval == "1w" else interval_ms(interval)
-        first, last = span_ms
         shift = _MONDAY_MS if interval == "1w" else 0
-        rows = self._bars(table, symbol, step, shift, now_ms)
-        stamps = pl.col("ts_ms")
-        if first is not None:
-            rows = rows.filter(stamps >= first)
-        if last is not None:
-            rows = rows.filter(stamps <= last)
-        rows = rows.head(limit) if first is not None else rows.tail(limit)
+        closed = self._bars(table, symbol, step, shift, now_ms)
+        rows = _span(closed, span_ms, limit, now_ms)
         prices, sizes = _PLACES[table]
         return [_kline(row, step, prices, sizes) for row in rows.iter_rows(named=True)]
 
@@ -103,13 +100,13 @@ class History:
         """Bars of a length, from the coarsest stored ones that make it up."""
         fitting = {
             interval_ms(key.interval): stored
-            for key, stored in self._tables.items()
+            for key, stored in self.tables.items()
             if key.table == table and key.symbol == symbol and step % interval_ms(key.interval) == 0
         }
         if not fitting:
             return pl.DataFrame(schema={"ts_ms": pl.Int64})
         finest = max(fitting)
-        known = fitting[finest].with_columns(ts_ms=pl.col("ts").dt.epoch("ms"))
+        known = fitting[finest]
         if finest == step:
             return known.filter(pl.col("ts_ms") + step <= now_ms)
         whole = (now_ms - shift) // step * step + shift
@@ -136,17 +133,12 @@ class History:
         """Settled rates, oldest first; the newest ones without a first moment."""
         tables = [
             table
-            for key, table in self._tables.items()
+            for key, table in self.tables.items()
             if key.table == "funding" and key.symbol == symbol
         ]
         if not tables:
             return []
-        first, last = span_ms
-        rows = tables[0].with_columns(ts_ms=pl.col("ts").dt.epoch("ms"))
-        rows = rows.filter(pl.col("ts_ms") <= min(now_ms, now_ms if last is None else last))
-        if first is not None:
-            rows = rows.filter(pl.col("ts_ms") >= first)
-        rows = rows.head(limit) if first is not None else rows.tail(limit)
+        rows = _span(tables[0], span_ms, limit, now_ms)
         return [
             {
                 "symbol": symbol,
@@ -157,8 +149,52 @@ class History:
             for row in rows.iter_rows(named=True)
         ]
 
+    def open_interest(
+        self,
+        symbol: str,
+        period: str,
+        span_ms: tuple[int | None, int | None],
+        limit: int,
+        now_ms: int,
+    ) -> list[dict[str, Any]]:
+        """Readings of open interest, oldest first; the newest ones without a first moment."""
+        if period not in INTERVALS[2:]:
+            raise Denied(-1130, "Data sent for parameter 'period' is not valid.")
+        tables = [
+            table
+            for key, table in self.tables.items()
+            if key.table == "futures_metrics" and key.symbol == symbol
+        ]
+        if not tables:
+            return []
+        readings = tables[0]
+        readings = readings.filter(pl.col("ts_ms") % interval_ms(period) == 0)
+        rows = _span(readings, span_ms, limit, now_ms)
+        return [
+            {
+                "symbol": symbol,
+                "sumOpenInterest": f"{row['open_interest_eth']:.8f}",
+                "sumOpenInterestValue": f"{row['open_interest_usd']:.8f}",
+                "CMCCirculatingSupply": "0",
+                "timestamp": row["ts_ms"],
+            }
+            for row in rows.iter_rows(named=True)
+        ]
+
 
 _FLOWS = ("volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+
+
+def _span(
+    rows: pl.DataFrame, span_ms: tuple[int | None, int | None], limit: int, now_ms: int
+) -> pl.DataFrame:
+    """The oldest rows from a first moment on or, without one, the newest; none after ``now_ms``."""
+    first, last = span_ms
+    stamps = pl.col("ts_ms")
+    rows = rows.filter(stamps <= (now_ms if last is None else min(now_ms, last)))
+    if first is None:
+        return rows.tail(limit)
+    return rows.filter(stamps >= first).head(limit)
 
 
 def _kline(row: Mapping[str, Any], step: int, prices: int, sizes: int) -> list[Any]:

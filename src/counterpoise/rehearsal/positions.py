@@ -88,20 +88,18 @@ def liquidation_price(
 
     Notes
     -----
-    (WB + others + cum - side·Q·EP) / (Q·MMR - side·Q), of the tier the position has at the result.
-    Where the wallet is below maintenance at every mark of every tier, 0.
+    (WB + others + cum - side·Q·EP) / (Q·MMR - side·Q), of the tier the position has at the result:
+    the first whose cap holds it, because maintenance is continuous from tier to tier.
     """
     size = abs(position.amount)
     if not size:
         return ZERO
     sign = 1 if position.amount > 0 else -1
-    floor = ZERO
+    price = ZERO
     for bracket in rules.brackets:
-        last = bracket is rules.brackets[-1]
         price = (wallet + others + bracket.amount - sign * position.cost) / (
             size * (bracket.rate - sign)
         )
-        if floor <= price * size and (last or price * size <= bracket.cap):
-            return max(price, ZERO)
-        floor = bracket.cap
-    return ZERO
+        if price * size <= bracket.cap:
+            break
+    return max(price, ZERO)

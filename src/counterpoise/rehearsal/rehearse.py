@@ -13,6 +13,8 @@ from typing import Any
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials, Secret
 from counterpoise.errors import NotEnoughData
+from counterpoise.exposure.now import exposure_now
+from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
 from counterpoise.rehearsal.stage import Script, Stage
@@ -152,6 +154,16 @@ def script_of(
         every_s=every_s,
         half_spread_bps=settings.costs.half_spread_bps,
     )
+
+
+def exposure_of(settings: Settings, lake: Path, at_ms: int) -> float:
+    """Long ETH that is hedged when a script begins: the setting, or the holdings' worth then."""
+    if settings.exposure.eth is not None and not settings.exposure.holdings:
+        return settings.exposure.eth
+    timeline = build_timeline(
+        Lake(lake), settings.venue.names, settings.venue.symbol, end=from_ms(at_ms)
+    )
+    return exposure_now(settings, timeline, len(timeline.ts_ms) - 1).exposure_eth
 
 
 def _highest(lake: Lake, settings: Settings, first_ms: int, last_ms: int) -> float:

@@ -172,7 +172,7 @@ async def _venue(pipe: Connection, script: Script) -> None:
                 case ("begin", at_s):
                     clock.begin(at_s)
                 case ("ended",):
-                    pipe.send(venue.ended.is_set())
+                    pipe.send(venue.ended)
                 case ("account",):
                     pipe.send(_account(venue, script.symbol))
                 case ("end",):

@@ -191,10 +191,6 @@ class Valuation:
         """Initial margin of the position, and of it with its open orders."""
         notional = position.amount * self.marks.get(symbol, ZERO)
         leverage = self.leverage[symbol]
-        if position.side == "LONG":
-            asks = ZERO
-        elif position.side == "SHORT":
-            bids = ZERO
         worst = max(abs(notional), abs(notional + bids), abs(notional - asks))
         return cents(abs(notional) / leverage), cents(worst / leverage)
 

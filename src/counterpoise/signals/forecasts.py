@@ -1,6 +1,7 @@
 """The forecasts a policy may read, aligned on the decision clock."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +65,9 @@ class Forecasts:
     rho_raw: Floats
     direction_score: Floats
     folds: tuple[Fold, ...] = field(default=())
+
+    @classmethod
+    def unknown(cls, ts_ms: NDArray[np.int64]) -> Self:
+        """No forecast at any tick."""
+        x = np.full(len(ts_ms), np.nan)
+        return cls(ts_ms, x, x, x, x, x, x, x, x, x, x, x)

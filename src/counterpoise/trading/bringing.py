@@ -8,7 +8,7 @@ from counterpoise.config import Settings
 from counterpoise.market.history import history_until
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
-from counterpoise.sources.needs import ARCHIVED_MS, Feed
+from counterpoise.sources.needs import ARCHIVED_MS, INTERVAL, Feed
 from counterpoise.sources.update import update
 from counterpoise.units import DAY_MS
 
@@ -68,7 +68,9 @@ class FromPast:
         """Bring the lake up to a tick; nothing can be missing."""
 
         def wanted(key: DatasetKey) -> bool:
-            return key.table not in self._without
+            # Bars of a minute are as many as all else together, and no hour reads them.
+            hourly = not key.table.endswith("_bars") or key.interval == INTERVAL
+            return hourly and key.table not in self._without
 
         history_until(self._whole, self._into, ts_ms, after_ms=self._until, wanted=wanted)
         self._until = ts_ms

@@ -108,14 +108,15 @@ class HourDesk:
             )
             _refuse_earlier(timeline, ts_ms)
         with _timed(seconds, "forecasts"):
-            forecasts = self._growing.of(timeline)
+            forecasts, short = self._forecasts(timeline)
         with _timed(seconds, "row"):
             held = exposure_now(settings, timeline, len(timeline.ts_ms) - 1)
             contract = contract_at(settings.venue.names[0], ts_ms)
             cost = one_way_cost(settings.costs, contract)
             intent = self._policy.build(Situation(timeline, forecasts, settings, cost))
             row = newest_row(timeline, settings, intent, held.exposure_eth)
-            row = replace(row, why=_unknown(self._policy.name, intent, forecasts))
+            why = _unknown(self._policy.name, intent, forecasts)
+            row = replace(row, why="; ".join([why, short]) if why and short else why)
         if self._policy.family in _LEARNED:
             with _timed(seconds, "doubts"):
                 doubt, note = self._doubts.at(timeline)
@@ -125,6 +126,13 @@ class HourDesk:
         exposure = Exposure(ts_ms * NS_PER_MS, held.exposure_eth)
         notes += [*held.notes, *held.warnings]
         return Hour(row, exposure, _still_missing(timeline), tuple(notes), seconds)
+
+    def _forecasts(self, timeline: Timeline) -> tuple[Forecasts, str]:
+        """Forecasts, or none with the reason: not every policy reads them."""
+        try:
+            return self._growing.of(timeline), ""
+        except NotEnoughData as short:
+            return Forecasts.unknown(timeline.ts_ms), str(short)
 
 
 class _NotYet(NotEnoughData):

@@ -131,13 +131,15 @@ class LiveFeed:
         retry_s : float
             Wall-clock seconds until a venue that has not told all of the hour is asked again.
         """
-        until = time.monotonic() + (self._deadline_s if within_s is None else within_s)
+        began = time.monotonic()
+        until = began + (self._deadline_s if within_s is None else within_s)
         found = None
         while (left := until - time.monotonic()) > 0.0:
             answer = await self._asked(ts_ms, left)
             found = answer or found
             known = answer is not None and not answer.late
-            if known or time.monotonic() + retry_s >= until:
+            # What the venue has not told within the deadline is waited for no longer.
+            if known or time.monotonic() + retry_s >= min(until, began + self._deadline_s):
                 break
             await asyncio.sleep(retry_s)
         if found is None:

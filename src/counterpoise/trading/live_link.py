@@ -28,6 +28,8 @@ from counterpoise.watch.alerts import Alerts
 log = logging.getLogger(__name__)
 #: Client ids of stops have this in them.
 STOP = "-stop-"
+#: Least seconds between two queries of the account.
+SPACING_S = 0.5
 
 
 class LiveLink:
@@ -102,6 +104,8 @@ class LiveLink:
                 if found is not None:
                     self.seen = found
                     self.shell.deliver(found)
+                # An account costs weight: what is asked in a burst is answered once.
+                await asyncio.sleep(SPACING_S)
                 if not self._again:
                     return
         finally:

@@ -31,7 +31,7 @@ from counterpoise.trading.binance_account import BinanceAccount
 from counterpoise.trading.binance_rest import BinanceRest, Endpoints
 from counterpoise.trading.hour_desk import Hour
 from counterpoise.trading.instrument import instrument_id_of
-from counterpoise.trading.live_feed import Clock, LiveFeed, Past, WallClock
+from counterpoise.trading.live_feed import FIRST_DEADLINE_S, Clock, LiveFeed, Past, WallClock
 from counterpoise.trading.live_link import LiveLink
 from counterpoise.trading.node import Wires, node_of
 from counterpoise.trading.shell import Shell
@@ -44,6 +44,10 @@ from counterpoise.watch.kill_switch import KillSwitch, Standing, obey_signals
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the kill switch, and two heartbeats.
 LOOK_S, BEAT_S = 0.5, 1.0
+#: Least wall seconds of a slice: a venue's budget of orders is counted by the wall.
+LEAST_SLICE_S = 0.2
+#: Seconds that the first decision waits for prices.
+PRICES_S = 20.0
 #: Market seconds after an hour at which settled funding is asked for.
 FUNDING_AFTER_S = 30.0
 
@@ -98,7 +102,12 @@ def stretched(settings: Settings, speed: float) -> Settings:
                     "unknown_wait_ms": round(run_settings.unknown_wait_ms * speed),
                 }
             ),
-            "twap": twap.model_copy(update={"answer_s": twap.answer_s * speed}),
+            "twap": twap.model_copy(
+                update={
+                    "answer_s": twap.answer_s * speed,
+                    "slice_s": max(twap.slice_s, LEAST_SLICE_S * speed),
+                }
+            ),
             "protection": settings.protection.model_copy(
                 update={"countdown_s": round(settings.protection.countdown_s * speed)}
             ),
@@ -165,7 +174,7 @@ async def run(
         feed = LiveFeed(settings, past=where.past)
         held.callback(feed.close)
         tell("Working out the first hour; a new lake or model takes some minutes.")
-        hour = await feed.hour(now_ns() // NS_PER_MS // HOUR_MS * HOUR_MS)
+        hour = await feed.hour(now_ns() // NS_PER_MS // HOUR_MS * HOUR_MS, FIRST_DEADLINE_S)
         with Reader(place) as reader:
             known = remembered(reader, now_ns())
             prefix = f"cp{reader.records(Run)[0].run_id[:6]}-"
@@ -255,6 +264,9 @@ async def _hours(feed: LiveFeed, where: Where, shell: Shell, first: Hour) -> Non
     """Tell the hours as they come; the first one was worked out before the start."""
     told = first
     clock = where.clock or WallClock()
+    with suppress(TimeoutError):
+        # The first decision is made on prices; without them it is made, and says why it holds.
+        await asyncio.wait_for(shell.priced.wait(), PRICES_S)
     _tell_hour(shell, told)
     async for hour in feed.hours(clock):
         if hour.signals.ts_ns > told.signals.ts_ns:

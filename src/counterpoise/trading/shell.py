@@ -134,7 +134,7 @@ class Shell(Strategy):  # type: ignore[misc]
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._quick_ns: deque[int] = deque(maxlen=1000)
         self.instrument_id = instrument_id
-        self.started = asyncio.Event()
+        self.started, self.priced = asyncio.Event(), asyncio.Event()
         #: Called where records could not be committed or a machine failed: nothing more is sent.
         self.failed: Callable[[], None] | None = None
         self.failure: Exception | None = None
@@ -340,6 +340,8 @@ class Shell(Strategy):  # type: ignore[misc]
                     data.next_funding_ns,
                 )
             )
+            if self.controller.quote is not None:
+                self.priced.set()
 
     def on_order_event(self, event: object) -> None:
         """What became of an order."""

@@ -66,7 +66,7 @@ class Heartbeat:
     last_alert, alert_failure : str
         Empty without one.
     latencies_ms : dict of str to float
-        By what was measured, p99 of the last minute.
+        By what was measured.
     """
 
     ts_ms: int

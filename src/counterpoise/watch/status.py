@@ -132,12 +132,13 @@ def why_not_trading(picture: Picture) -> list[str]:
     picture : Picture
     """
     told = list(_not_running(picture))
-    if picture.standing is not None:
-        told.append(f"{picture.standing}. Next: counterpoise resume.")
-    beat = picture.beat
+    beat, standing = picture.beat, picture.standing
+    closing = picture.running and beat is not None and bool(beat.twap_side)
+    if standing is not None and not (standing.order == "flatten" and closing):
+        told.append(f"{standing}. Next: counterpoise resume.")
     if beat is None or not picture.running:
         return told
-    if beat.halted_why and picture.standing is None:
+    if beat.halted_why and standing is None:
         told.append(f"halted by the run itself: {beat.halted_why}.")
     told += [
         f"{_NEEDS[name]}: {light.said or 'not well'}."
@@ -176,8 +177,8 @@ def _not_running(picture: Picture) -> list[str]:
     when = from_ms(beat.ts_ms).strftime("%Y-%m-%d %H:%M:%S UTC")
     if not picture.lives:
         return [
-            f"not running: the run (pid {beat.pid}) ended, its last heartbeat was at {when}; a "
-            "stop at the venue goes on protecting. Next: counterpoise run."
+            f"not running: the run (pid {beat.pid}) ended, its last heartbeat was at {when}; what "
+            "rests at the venue, stops included, stays there. Next: counterpoise run."
         ]
     if picture.age_s > STALE_S:
         return [

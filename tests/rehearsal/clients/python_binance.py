@@ -66,7 +66,7 @@ async def streams(client: AsyncClient) -> dict[str, Any]:
         seen["mark"] = (await socket.recv())["data"]["p"]
     async with manager.futures_user_socket() as socket:
         await client.futures_create_order(**ETH, side="BUY", type="MARKET", quantity="0.1")
-        seen["user"] = [(await socket.recv())["e"] for _ in range(3)]
+        seen["user"] = [(await socket.recv())["e"] for _ in range(4)]
     return seen
 
 
