@@ -6,9 +6,10 @@ cannot remember what it does, it stops.
 
 import asyncio
 import logging
+import signal
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from counterpoise.credentials import Credentials
 from counterpoise.errors import CounterpoiseError
 from counterpoise.execution.controller import Controller
 from counterpoise.execution.events import Operator
+from counterpoise.execution.records import Record
 from counterpoise.execution.remembered import Remembered
 from counterpoise.journal.place import place_in
 from counterpoise.journal.reading import Reader
@@ -124,6 +126,7 @@ async def run(
     tell: Callable[[str], None],
     until: asyncio.Event,
     begin: Callable[[], None] | None = None,
+    watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> None:
     """Keep the hedge until told to end.
 
@@ -138,6 +141,8 @@ async def run(
         Set when the run is to end.
     begin : callable, optional
         Called when everything is connected: a rehearsal lets its market go on.
+    watch : callable, optional
+        Told what was committed, after each event that led to something.
 
     Raises
     ------
@@ -203,7 +208,12 @@ async def run(
         )
         link.shell = shell
         shell.failed = until.set
+        if watch is not None:
+            shell.watch = lambda _event, records, _commands: watch(records)
         node = node_of(shell, shell.instrument_id, credentials, where.wires, settings.run.state)
+        # NautilusTrader puts its own in place, which stop the node before the run has left.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, until.set)
         running = asyncio.create_task(node.run_async())
         held.push_async_callback(_end, node, running)
         await shell.started.wait()
