@@ -3,9 +3,7 @@
 import asyncio
 import logging
 import shutil
-import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,12 +12,13 @@ import typer
 from counterpoise.cli.app import app
 from counterpoise.cli.fetch import moment
 from counterpoise.cli.output import Config, Json, LakeOption, named_path, print_json
-from counterpoise.errors import FixConfig
+from counterpoise.errors import FixConfig, RejectData
 from counterpoise.units import DAY_MS, HOUR_MS, to_ms
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
     from counterpoise.credentials import Secret
+    from counterpoise.rehearsal.at_venue import AtVenue
     from counterpoise.rehearsal.stage import Script
 
 #: The embedded market: enough history for the forecasts, and a week to trade.
@@ -143,17 +142,21 @@ def rehearse(
     script = _script(settings, out, market, start, hours, speed, recording)
     account = _play(settings, script, state, quiet=json)
     from counterpoise.journal.reading import Reader
-    from counterpoise.rehearsal.page import summary_of, write_page
+    from counterpoise.rehearsal.page import write_page
+    from counterpoise.rehearsal.summary import summary_of
+    from counterpoise.watch.heartbeat import read_heartbeat
 
     with Reader(state / "journal.sqlite") as reader:
-        told = summary_of(reader, account, script)
-        page = write_page(reader, told, out / "rehearsal.html")
+        told = summary_of(reader, account, script, settings, read_heartbeat(state))
+    page = write_page(told, out / "rehearsal.html")
     if json:
         print_json(told.as_json() | {"page": str(page)})
-        return
-    for line in told.lines():
-        typer.echo(line)
-    typer.echo(f"page         {page}")
+    else:
+        for line in told.lines():
+            typer.echo(line)
+        typer.echo(f"page         {page}")
+    if not told.passed:
+        raise typer.Exit(RejectData.exit_code)
 
 
 def _script(
@@ -213,9 +216,7 @@ def _log_to(state: Path, secrets: Sequence["Secret"]) -> None:
     root.setLevel(logging.INFO)
 
 
-def _play(
-    settings: "Settings", script: "Script", state: Path, *, quiet: bool = False
-) -> dict[str, Any]:
+def _play(settings: "Settings", script: "Script", state: Path, *, quiet: bool = False) -> "AtVenue":
     """Run against a local venue; returns the account as the venue has it in the end."""
     from counterpoise.credentials import Secret
     from counterpoise.rehearsal.rehearse import rehearse as play
@@ -253,11 +254,6 @@ def _trade(settings: "Settings") -> None:
     where = Where(ENDPOINTS[mode], Wires(testnet=mode == "testnet"))
 
     async def until_stopped() -> None:
-        over = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, over.set)
-        with suppress(asyncio.CancelledError):
-            await keep(settings, credentials, where, tell=typer.echo, until=over)
+        await keep(settings, credentials, where, tell=typer.echo, until=asyncio.Event())
 
     asyncio.run(until_stopped())

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials, Secret
@@ -17,6 +16,7 @@ from counterpoise.exposure.now import exposure_now
 from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
 from counterpoise.market.layouts import DatasetKey
+from counterpoise.rehearsal.at_venue import AtVenue
 from counterpoise.rehearsal.stage import Script, Stage
 from counterpoise.trading.binance_rest import Endpoints
 from counterpoise.trading.live_feed import Past
@@ -75,7 +75,7 @@ def rehearsed_settings(settings: Settings, stage: Stage, state: Path) -> Setting
 
 async def rehearse(
     settings: Settings, script: Script, state: Path, *, tell: Callable[[str], None]
-) -> dict[str, Any]:
+) -> AtVenue:
     """Play a script with the live run in it.
 
     Parameters
@@ -88,7 +88,7 @@ async def rehearse(
 
     Returns
     -------
-    dict
+    AtVenue
         The account as the venue has it in the end.
     """
     stage = Stage(script)
@@ -109,7 +109,7 @@ async def rehearse(
             ending.cancel()
             with suppress(asyncio.CancelledError):
                 await ending
-        return dict(stage.ask("account"))
+        return stage.account()
     finally:
         stage.close()
 

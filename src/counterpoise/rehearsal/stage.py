@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.errors import RetryLater
+from counterpoise.rehearsal.at_venue import AtVenue, Counted, account_of
 from counterpoise.rehearsal.clock import StagedClock
+from counterpoise.rehearsal.faults import Kind
 
 #: Market time that is over when the stage opens: enough for a book and marks.
 BEFORE_MS = 3_600_000
@@ -83,7 +85,11 @@ class Stage:
         self.process = context.Process(target=_play, args=(theirs, script), daemon=True)
         self.process.start()
         theirs.close()
-        self.url_http, self.url_ws = self._answer()
+        try:
+            self.url_http, self.url_ws = self._answer()
+        except BaseException:
+            self.close()
+            raise
 
     def begin(self) -> None:
         """Let the market go on, here and there from the same moment."""
@@ -91,19 +97,15 @@ class Stage:
         self.clock.begin(at_s)
         self._mine.send(("begin", at_s))
 
-    def ask(self, question: str, *given: Any) -> Any:
-        """Ask the venue itself.
+    def account(self) -> AtVenue:
+        """The account as the venue itself has it."""
+        self._mine.send(("account",))
+        answer: AtVenue = self._answer()
+        return answer
 
-        Parameters
-        ----------
-        question : str
-            ``account``: short, wallet and orders as the venue has them; ``ended``: whether the
-            market is over; ``fault``: arm one, by the name of a method of ``faults`` or the venue.
-        *given
-            Arguments of a fault.
-        """
-        self._mine.send((question, *given))
-        return self._answer()
+    def arm(self, kind: Kind, path: str = "", *, method: str = "", times: int = 1) -> None:
+        """Let the next requests that fit meet a fault, see ``faults.Faults.arm``."""
+        self._mine.send(("arm", kind, path, method, times))
 
     def close(self) -> None:
         """End the venue."""
@@ -127,7 +129,9 @@ class Stage:
 
 def _play(pipe: Connection, script: Script) -> None:
     """Be the venue until told to end, or until nobody is there any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who ends the run by a signal to all of its processes still needs a venue to leave in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     asyncio.run(_venue(pipe, script))
 
 
@@ -159,7 +163,8 @@ async def _venue(pipe: Connection, script: Script) -> None:
         [rules], Decimal(repr(script.wallet_usd)), Decimal(repr(script.outside_usd))
     )
     key = ApiKey(script.key, script.secret)
-    venue = Venue(exchange, market, clock, contract, [key], History.of_lake(lake))
+    counted = Counted(market, rules)
+    venue = Venue(exchange, counted, clock, contract, [key], History.of_lake(lake))
     async with venue:
         pipe.send((venue.url_http, venue.url_ws))
         loop = asyncio.get_running_loop()
@@ -171,22 +176,9 @@ async def _venue(pipe: Connection, script: Script) -> None:
             match asked:
                 case ("begin", at_s):
                     clock.begin(at_s)
-                case ("ended",):
-                    pipe.send(venue.ended)
                 case ("account",):
-                    pipe.send(_account(venue, script.symbol))
+                    pipe.send(account_of(venue, counted))
+                case ("arm", kind, path, method, times):
+                    venue.faults.arm(kind, path, method=method, times=times)
                 case ("end",):
                     return
-
-
-def _account(venue: Any, symbol: str) -> dict[str, Any]:
-    """The account as the venue itself has it."""
-    account = venue.exchange.account
-    position = account.position(symbol)
-    orders = venue.exchange.all_orders(symbol)
-    return {
-        "short_eth": -float(position.amount),
-        "wallet_usd": float(account.balance().wallet),
-        "orders": [(order.client_id, order.status, float(order.executed)) for order in orders],
-        "calls": dict(venue.calls),
-    }

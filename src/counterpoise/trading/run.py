@@ -17,7 +17,7 @@ from typing import Protocol
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials
-from counterpoise.errors import CounterpoiseError
+from counterpoise.errors import CounterpoiseError, RetryLater
 from counterpoise.execution.controller import Controller
 from counterpoise.execution.events import Operator
 from counterpoise.execution.records import Record
@@ -50,6 +50,8 @@ LOOK_S, BEAT_S = 0.5, 1.0
 LEAST_SLICE_S = 0.2
 #: Seconds that the first decision waits for prices.
 PRICES_S = 20.0
+#: Seconds in which NautilusTrader has to connect: its own timeouts, and some.
+CONNECT_S = 60.0
 #: Market seconds after an hour at which settled funding is asked for.
 FUNDING_AFTER_S = 30.0
 
@@ -211,12 +213,12 @@ async def run(
         if watch is not None:
             shell.watch = lambda _event, records, _commands: watch(records)
         node = node_of(shell, shell.instrument_id, credentials, where.wires, settings.run.state)
-        # NautilusTrader puts its own in place, which stop the node before the run has left.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, until.set)
+        _end_on_signals(until)
         running = asyncio.create_task(node.run_async())
         held.push_async_callback(_end, node, running)
-        await shell.started.wait()
+        await _started(shell, running, until)
+        if not shell.started.is_set():
+            return
         tell(f"Trading {symbol} on {this.venue} ({this.mode}); run {this.run_id}.")
         if begin is not None:
             begin()
@@ -228,12 +230,28 @@ async def run(
             )
 
         obey_signals(switch, obey)
+
+        def beat() -> None:
+            told = beat_of(
+                this,
+                shell.controller,
+                now_ns(),
+                seen=link.seen,
+                last_alert=link.last_alarm,
+                alert_failure=alerts.failure,
+                latencies_ms=shell.latencies_ms(),
+            )
+            try:
+                write_heartbeat(settings.run.state, told)
+            except OSError as refused:
+                log.warning("the heartbeat could not be written: %s", refused)
+
         work = [
             asyncio.create_task(part)
             for part in (
                 _hours(feed, where, shell, hour),
                 _watch_switch(switch, shell, standing, now_ns),
-                _beats(settings, this, shell, link, alerts, now_ns),
+                _beats(beat),
                 _fundings(link, clock, now_ns),
             )
         ]
@@ -243,13 +261,44 @@ async def run(
         finally:
             for task in (*work, ended):
                 task.cancel()
-            for task in work:
-                with suppress(asyncio.CancelledError):
-                    await task
+            over = await asyncio.gather(*work, return_exceptions=True)
             shell.leave()
             await link.close()
-        if shell.failure is not None:
-            raise shell.failure
+            beat()
+        for broken in (shell.failure, *over):
+            if isinstance(broken, Exception):
+                raise broken
+        if not until.is_set():
+            raise RetryLater("NautilusTrader ended by itself. Next: read its log, start again.")
+
+
+def _end_on_signals(until: asyncio.Event) -> None:
+    """End in order when asked to by the system; NautilusTrader has set handlers of its own."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored stays ignored: that is what nohup is for.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, until.set)
+
+
+async def _started(shell: Shell, running: "asyncio.Task[None]", until: asyncio.Event) -> None:
+    """Wait until the node is connected and the shell subscribed.
+
+    Raises
+    ------
+    RetryLater
+        It did not connect.
+    """
+    waits = [asyncio.create_task(event.wait()) for event in (shell.started, until)]
+    await asyncio.wait([*waits, running], timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if not shell.started.is_set() and not until.is_set():
+        raise RetryLater(
+            f"NautilusTrader did not connect within {CONNECT_S:g} s; nothing was sent. Next: read "
+            "nautilus.log in the state folder, check the network, start again."
+        )
 
 
 async def _end(node: object, running: "asyncio.Task[None]") -> None:
@@ -310,29 +359,10 @@ async def _watch_switch(
         await asyncio.sleep(LOOK_S)
 
 
-async def _beats(
-    settings: Settings,
-    this: Run,
-    shell: Shell,
-    link: LiveLink,
-    alerts: Alerts,
-    now_ns: Callable[[], int],
-) -> None:
+async def _beats(beat: Callable[[], None]) -> None:
     """Write the heartbeat."""
     while True:
-        beat = beat_of(
-            this,
-            shell.controller,
-            now_ns(),
-            seen=link.seen,
-            last_alert=link.last_alarm,
-            alert_failure=alerts.failure,
-            latencies_ms=shell.latencies_ms(),
-        )
-        try:
-            write_heartbeat(settings.run.state, beat)
-        except OSError as refused:
-            log.warning("the heartbeat could not be written: %s", refused)
+        beat()
         await asyncio.sleep(BEAT_S)
 
 
