@@ -78,8 +78,20 @@ class LiveMarket:
             It cannot be reached.
         FixConfig
             It has other price or size steps, or not the symbol.
+        RejectData
+            What answers is no such venue.
         """
-        self._refuse_other_steps(await self._ask("/fapi/v1/exchangeInfo"))
+        listed = await self._ask("/fapi/v1/exchangeInfo")
+        try:
+            self._refuse_other_steps(listed)
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            raise RejectData(
+                self._rest_url,
+                "exchangeInfo",
+                str(listed)[:60],
+                "the symbols of Binance USD-M",
+                "look at sources.binance.futures_url: it may be another service",
+            ) from None
         told = await self._ask("/fapi/v1/premiumIndex", symbol=self._rules.symbol)
         self._mark = self._book.mark(told)
         return self._mark
@@ -208,9 +220,9 @@ class LiveMarket:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failed:
             said = str(failed) or "no answer in time"
         raise RetryLater(
-            f"the live market at {self._rest_url} cannot be reached: {printable(said)}. Next: check "
-            "the network, a proxy (HTTPS_PROXY) and sources.binance.futures_url, or trade a made "
-            "market with counterpoise run."
+            f"the live market at {self._rest_url} cannot be reached: {printable(said)}. Next: "
+            "check the network, a proxy (HTTPS_PROXY) and sources.binance.futures_url, or trade a "
+            "made market with counterpoise run."
         )
 
     def _refuse_other_steps(self, listed: Any) -> None:

@@ -1,4 +1,4 @@
-"""Paper trading on the market of now: the live run against a local venue that listens to a real one.
+"""Paper trading on the market of now: the live run, and a local venue that listens to a real one.
 
 The venue is a process of its own. It ends with the run, and the account it keeps on the disk is
 there again when the next one begins. No order leaves this machine.
@@ -163,7 +163,7 @@ async def trade_on_paper(
     venue: PaperVenue,
     *,
     tell: Callable[[str], None],
-    watch: Callable[[list[Record]], None],
+    watch: Callable[[Sequence[Record]], None],
     until: asyncio.Event,
 ) -> dict[str, float]:
     """Keep the hedge on paper until told to end.
@@ -297,7 +297,7 @@ def _account(venue: Any, symbol: str) -> dict[str, float]:
     account = venue.exchange.account
     balance = account.balance()
     return {
-        "short_eth": -float(account.position(symbol).amount),
+        "short_eth": 0.0 - float(account.position(symbol).amount),
         "wallet_usd": float(balance.wallet),
         "equity_usd": float(balance.equity),
         "outside_usd": float(balance.outside),

@@ -1,7 +1,7 @@
 """The paper account on the disk: every change is committed before anybody is told of it.
 
-One SQLite file in the state folder, written by one process. It holds the wallet and positions as one
-row, and each order, conditional order, fill and income as a row of its own.
+One SQLite file in the state folder, written by one process. It holds the wallet and positions as
+one row, and each order, conditional order, fill and income as a row of its own.
 """
 
 import secrets
@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,9 +58,13 @@ class Holding:
     update_ms: int = 0
 
 
-@cache
-def _shape(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_SHAPES: dict[str, TypeAdapter[Any]] = {
+    "holding": TypeAdapter(Holding),
+    "order": TypeAdapter(Order),
+    "algo": TypeAdapter(Algo),
+    "trade": TypeAdapter(UserTrade),
+    "income": TypeAdapter(Income),
+}
 
 
 class PaperAccount:
@@ -110,7 +113,7 @@ class PaperAccount:
                 "(kind TEXT, id INTEGER, body TEXT NOT NULL, PRIMARY KEY (kind, id)) STRICT"
             )
             self._db.execute(f"PRAGMA user_version = {LAYOUT}")
-            kept = list(self._read("holding", Holding))
+            kept = list(self._read("holding"))
             self._trades = self._incomes = 0
             if kept:
                 self.holding: Holding = kept[0]
@@ -194,17 +197,17 @@ class PaperAccount:
         account.leverage.update(was.leverage)
         account.isolated.update(was.isolated)
         account.resume(replace(one) for one in was.positions)
-        account.trades.extend(self._read("trade", UserTrade))
-        account.incomes.extend(self._read("income", Income))
+        account.trades.extend(self._read("trade"))
+        account.incomes.extend(self._read("income"))
         self._trades, self._incomes = len(account.trades), len(account.incomes)
-        orders, algos = list(self._read("order", Order)), list(self._read("algo", Algo))
+        orders, algos = list(self._read("order")), list(self._read("algo"))
         self.exchange.resume(orders, algos, dict(was.countdowns))
 
-    def _read(self, kind: str, shape: type) -> Iterator[Any]:
+    def _read(self, kind: str) -> Iterator[Any]:
         rows = self._db.execute("SELECT id, body FROM kept WHERE kind = ? ORDER BY id", (kind,))
         for number, body in rows:
             try:
-                yield _shape(shape).validate_json(body)
+                yield _SHAPES[kind].validate_json(body)
             except ValidationError as wrong:
                 first = wrong.errors()[0]["msg"]
                 raise self._reject(f"{kind} {number}", body[:60], f"one ({first})") from None
@@ -224,4 +227,4 @@ class PaperAccount:
 
 
 def _row(kind: str, number: int, body: object) -> tuple[str, int, str]:
-    return kind, number, _shape(type(body)).dump_json(body).decode()
+    return kind, number, _SHAPES[kind].dump_json(body).decode()
