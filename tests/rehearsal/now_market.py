@@ -10,6 +10,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+import polars.selectors as cs
+
 from counterpoise.market.history import history_until
 from counterpoise.market.lake import Lake
 from counterpoise.market.synthetic import generate
@@ -26,14 +29,26 @@ from counterpoise.venues import contract_at
 def lake_of_now(folder: Path, days: int = 40) -> tuple[Lake, Lake]:
     """A whole lake that reaches beyond now, and what is known of it by now, as a user has it."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    tables = generate(7, midnight - timedelta(days=days), days + 2, with_gaps=False)
+    made = generate(7, midnight - timedelta(days=days), days + 2, with_gaps=False)
+    tables = {key: _as_told(key.table, table) for key, table in made.items()}
     whole, known = Lake(folder / "whole"), Lake(folder / "known")
     whole.write(tables)
     now_ms = round(time.time() * 1000)
-    history_until(
-        whole, known, now_ms - 2 * HOUR_MS, wanted=lambda key: key.venue == "binance"
-    )
+    history_until(whole, known, now_ms - 2 * HOUR_MS, wanted=lambda key: key.venue == "binance")
     return whole, known
+
+
+def _as_told(table: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Numbers as they come over the wire, so that what is fetched again is the same."""
+    prices = 2 if table in ("perp_bars", "spot_bars") else 8
+    sizes = 4 if table == "spot_bars" else 3
+    return rows.with_columns(
+        cs.by_name(
+            "open", "high", "low", "close", "mark_price", "funding_rate", require_all=False
+        ).round(prices if table != "funding" else 8),
+        cs.by_name("volume", "taker_buy_base", require_all=False).round(sizes),
+        cs.by_name("quote_volume", "taker_buy_quote", require_all=False).round(5),
+    )
 
 
 def venue_of_now(whole: Lake, every_s: int = 1) -> Venue:
