@@ -14,7 +14,7 @@ import typer
 from counterpoise.units import BPS, NS_PER_MS, from_ms, json_ready
 
 if TYPE_CHECKING:
-    from counterpoise.execution.records import Record, Shortfall
+    from counterpoise.execution.records import Decision, Record, Shortfall
 
 #: Sizes that differ by less are the same, ETH.
 _SAME = 1e-9
@@ -95,9 +95,7 @@ class RunLines:
         one: Any = record
         match name:
             case "Decision":
-                before = one.short_eth if self._target_eth is None else self._target_eth
-                self._target_eth = one.target_eth
-                if abs(one.target_eth - before) <= _SAME:
+                if not self._moves(one):
                     return None
                 self._counts["moves"] += 1
                 return f"short {one.short_eth:,.3f} to {one.target_eth:,.3f} ETH: {one.because}"
@@ -117,6 +115,16 @@ class RunLines:
             case "Mode":
                 return f"{one.mode} by {one.by}: {one.why}"
         return None
+
+    def _moves(self, one: "Decision") -> bool:
+        """Whether a decision wants another short than the one before."""
+        from counterpoise.decision.moment import Reason
+
+        before, self._target_eth = self._target_eth, one.target_eth
+        if before is None:
+            # A run that begins again goes on with the schedule of the one before.
+            before = one.target_eth if one.reasons & Reason.IN_BAND else one.short_eth
+        return abs(one.target_eth - before) > _SAME
 
     def _shortfall(self, one: "Shortfall") -> str:
         worked_usd = one.filled_eth * one.arrival_mid

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import count
 
 from counterpoise.rehearsal.account import Account
 from counterpoise.rehearsal.admission import admit, reducible, refuse_taking
@@ -63,7 +62,6 @@ class Exchange:
         self._orders = OrderLog()
         self._resting: dict[int, Resting] = {}
         self._algo_of: dict[int, Algo] = {}
-        self._trade_ids = count(1)
         self.countdowns: dict[str, int] = {}
         self._due_ms: float = math.inf
         self._margin = MarginWatch(self.account, self.cancel_all, self._close_out, self._told)
@@ -107,17 +105,14 @@ class Exchange:
     def resume(self, orders: list[Order], algos: list[Algo], countdown: dict[str, int]) -> None:
         """Go on with the orders of an earlier process; the account has its trades already."""
         self._orders.resume(orders)
-        for order in orders:
-            if order.is_open:
-                self.account.open_orders[order.order_id] = order
-                self._rest(order, self.account.rules[order.symbol].ticks(order.price))
-                self._resting[order.order_id].ahead = UNKNOWN
+        for order in filter(lambda one: one.is_open, orders):
+            self.account.open_orders[order.order_id] = order
+            self._rest(order).ahead = UNKNOWN
         for algo in algos:
             algo.order = algo.order and self._orders[algo.order.order_id]
             if algo.order and algo.order.is_open:
                 self._algo_of[algo.order.order_id] = algo
         self.algos.resume(algos)
-        self._trade_ids = count(len(self.account.trades) + 1)
         self.countdowns = countdown
         self._set_due()
 
@@ -298,14 +293,15 @@ class Exchange:
             if order.type == "MARKET" or order.time_in_force in ("IOC", "FOK"):
                 self._finish(order, "EXPIRED", "EXPIRED", now_ms)
             else:
-                self._rest(order, ticks)
+                self._rest(order)
         self._expire_reduce_only(order.symbol, now_ms)
 
-    def _rest(self, order: Order, ticks: int) -> None:
-        steps = self.account.rules[order.symbol].steps(order.remaining)
-        resting = Resting(order.order_id, order.side, ticks, steps)
-        self._resting[order.order_id] = resting
-        self.books[order.symbol].add(resting)
+    def _rest(self, order: Order) -> Resting:
+        rules = self.account.rules[order.symbol]
+        ticks, steps = rules.ticks(order.price), rules.steps(order.remaining)
+        self._resting[order.order_id] = Resting(order.order_id, order.side, ticks, steps)
+        self.books[order.symbol].add(self._resting[order.order_id])
+        return self._resting[order.order_id]
 
     def _leave_book(self, order: Order) -> None:
         resting = self._resting.pop(order.order_id, None)
@@ -353,7 +349,7 @@ class Exchange:
             price,
             fee,
             maker=maker,
-            trade_id=next(self._trade_ids),
+            trade_id=len(self.account.trades) + 1,
             now_ms=now_ms,
         )
         self._tell(order, execution, now_ms, trade)

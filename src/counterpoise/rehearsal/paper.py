@@ -90,7 +90,8 @@ class PaperVenue:
 
     def account(self) -> dict[str, float]:
         """Short (ETH) and USDT as the venue has them."""
-        self._mine.send("account")
+        with suppress(OSError):
+            self._mine.send("account")
         answer: dict[str, float] = self._answer()
         return answer
 
@@ -197,9 +198,11 @@ async def trade_on_paper(
     looking = asyncio.create_task(_look(venue, until))
     try:
         await run(own, venue.credentials, where, tell=tell, until=until, watch=watch)
-        if looking.done():
-            looking.result()
         return venue.account()
+    except CounterpoiseError:
+        # What ended the venue says more than that it does not answer.
+        venue.refuse_end()
+        raise
     finally:
         looking.cancel()
         with suppress(asyncio.CancelledError, CounterpoiseError):
