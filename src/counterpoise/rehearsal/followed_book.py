@@ -74,8 +74,8 @@ class FollowedBook:
             raise self._reject("a difference", body, wrong) from None
         if self.needs_snapshot or last < self._last_id:
             return []
-        follows = before == self._last_id if self._continues else first <= self._last_id
-        if not follows:
+        overlaps = not self._continues and first <= self._last_id
+        if before != self._last_id and not overlaps:
             self.needs_snapshot = True
             return []
         self._continues, self._last_id = True, last

@@ -102,35 +102,46 @@ class PaperAccount:
         try:
             file.touch(0o600)
             self._db = sqlite3.connect(file, timeout=WAIT_S)
-            # Held until the end: two processes would each count their own fills.
-            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
-                self._db.execute(f"PRAGMA {pragma}")
-            layout = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if layout not in (0, LAYOUT):
-                raise self._reject("its layout", layout, f"layout {LAYOUT}")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS kept "
-                "(kind TEXT, id INTEGER, body TEXT NOT NULL, PRIMARY KEY (kind, id)) STRICT"
-            )
-            self._db.execute(f"PRAGMA user_version = {LAYOUT}")
-            kept = list(self._read("holding"))
-            self._trades = self._incomes = 0
-            if kept:
-                self.holding: Holding = kept[0]
-                self._resume()
-            else:
-                key, secret = secrets.token_hex(16), secrets.token_hex(16)
-                self.holding = Holding(
-                    key=key,
-                    secret=secret,
-                    settled_ms=now_ms,
-                    wallet=Decimal(0),
-                    outside=outside_usd,
-                )
-            self.settled_ms = self.holding.settled_ms
-            self.save(())
-        except sqlite3.Error as refused:
+        except (OSError, sqlite3.Error) as refused:
             raise self._refusal(refused) from None
+        try:
+            self._begin(outside_usd, now_ms)
+        except sqlite3.Error as refused:
+            self._db.close()
+            raise self._refusal(refused) from None
+        except CounterpoiseError:
+            self._db.close()
+            raise
+
+    def _begin(self, outside_usd: Decimal, now_ms: int) -> None:
+        """Read what is kept, or keep a new account."""
+        # Held until the end: two processes would each count their own fills.
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+            self._db.execute(f"PRAGMA {pragma}")
+        layout = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if layout not in (0, LAYOUT):
+            raise self._reject("its layout", layout, f"layout {LAYOUT}")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS kept "
+            "(kind TEXT, id INTEGER, body TEXT NOT NULL, PRIMARY KEY (kind, id)) STRICT"
+        )
+        self._db.execute(f"PRAGMA user_version = {LAYOUT}")
+        kept = list(self._read("holding"))
+        if kept:
+            self.holding: Holding = kept[0]
+            self._resume()
+        else:
+            self.holding = Holding(
+                key=secrets.token_hex(16),
+                secret=secrets.token_hex(16),
+                settled_ms=now_ms,
+                wallet=Decimal(0),
+                outside=outside_usd,
+            )
+        self.settled_ms = self.holding.settled_ms
+        self._trades = len(self.exchange.account.trades)
+        self._incomes = len(self.exchange.account.incomes)
+        self.save(())
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +210,6 @@ class PaperAccount:
         account.resume(replace(one) for one in was.positions)
         account.trades.extend(self._read("trade"))
         account.incomes.extend(self._read("income"))
-        self._trades, self._incomes = len(account.trades), len(account.incomes)
         orders, algos = list(self._read("order")), list(self._read("algo"))
         self.exchange.resume(orders, algos, dict(was.countdowns))
 
@@ -216,7 +226,7 @@ class PaperAccount:
         step = "restore it from a backup, or begin a new account with another --state"
         return RejectData(str(self._file), place, value, expected, step)
 
-    def _refusal(self, error: sqlite3.Error) -> CounterpoiseError:
+    def _refusal(self, error: sqlite3.Error | OSError) -> CounterpoiseError:
         told = printable(str(error))
         if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
             return self._reject("file", told, "a paper account")
