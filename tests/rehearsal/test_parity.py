@@ -104,7 +104,7 @@ def test_each_hour_ends_with_the_same_position_to_one_step(drivers) -> None:
     reached = found["simulator"][1]
     for name in ("backtest", "rehearsal"):
         np.testing.assert_allclose(found[name][1], reached, atol=STEP_ETH + 1e-9, err_msg=name)
-    assert venue["short_eth"] == pytest.approx(found["simulator"][0][-1], abs=STEP_ETH)
+    assert venue.short_eth == pytest.approx(found["simulator"][0][-1], abs=STEP_ETH)
 
 
 def test_from_the_end_of_the_first_schedule_on_the_pnl_is_the_same_to_a_basis_point(

@@ -206,6 +206,9 @@ _CLAUSES: dict[Reason, Callable[[Numbers, Sections], tuple[float, str]]] = {
     ),
 }
 
+#: The same by plain numbers: a driver of events asks before an order leaves.
+_BITS = tuple((int(reason), reason.name or "", clause) for reason, clause in _CLAUSES.items())
+
 
 def chain_of(flags: Reason, numbers: Numbers, sections: Sections) -> tuple[Link, ...]:
     """Everything that shaped a decision, in the order in which it acted.
@@ -227,10 +230,11 @@ def chain_of(flags: Reason, numbers: Numbers, sections: Sections) -> tuple[Link,
     links = []
     if math.isfinite(numbers["asked"]) and not flags & (Reason.CLOSED | Reason.HALTED):
         links.append(_intent(flags, numbers, sections))
-    for reason, clause in _CLAUSES.items():
-        if reason in flags:
+    bits = int(flags)
+    for bit, name, clause in _BITS:
+        if bits & bit:
             at, says = clause(numbers, sections)
-            links.append(Link(reason.name or "", at, says))
+            links.append(Link(name, at, says))
     return tuple(links)
 
 

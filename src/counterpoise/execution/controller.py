@@ -49,12 +49,13 @@ from counterpoise.execution.records import (
 )
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.twap import Twap
-from counterpoise.units import NS_PER_MS, NS_PER_S
+from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
-#: What led to a decision. An exposure does not: it is acted on with the bar that comes with it, or
-#: with the next price.
-Cause = Literal["bar", "quote", "mark", "position", "order"]
+#: What led to a decision. A mark or an exposure is acted on with the next quote or bar.
+Cause = Literal["bar", "quote", "position", "order"]
+#: A quote this shortly before a full hour is the close, and the bar decides on it.
+CLOSE_NS = NS_PER_MS
 #: After a schedule that could not be finished, so many waits for an unknown order until another.
 RETRY_WAITS = 3
 #: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
@@ -71,7 +72,6 @@ REFUSED_HERE = -1
 _CAUSES: dict[type, Cause] = {
     Signals: "bar",
     Quote: "quote",
-    Mark: "mark",
     Snapshot: "position",
     Fill: "order",
     OrderUpdate: "order",
@@ -313,6 +313,8 @@ class Controller:
     def _consider(self, cause: Cause, out: Outbox) -> None:
         """Ask for a decision, and make its target the goal where it may be."""
         if self.mode == "flattening" or (cause == "order" and self._leftover()):
+            return
+        if cause != "bar" and 0 < -self.now_ns % NS_PER_HOUR <= CLOSE_NS:
             return
         committed, bar = self.committed_eth, cause == "bar"
         state = self.judge.desk.state.copy()

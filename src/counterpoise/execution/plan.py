@@ -281,7 +281,8 @@ def slices(
 
     def portions() -> list[float]:
         weights = [1 + settings.jitter * chance.uniform(-1, 1) for _ in range(count)]
-        return [part / sum(weights) for part in accumulate(weights)]
+        whole = sum(weights)
+        return [part / whole for part in accumulate(weights)]
 
     ends = [now_ns + round(part * seconds * SECOND_NS) for part in portions()]
     until = [done + round(part * left) for part in portions()]

@@ -19,7 +19,7 @@ class Decision:
     decision_id : int
         1, 2, 3, … within a journal.
     cause : str
-        What led to it: ``bar``, ``quote``, ``mark``, ``fill``, ``operator``, ``start``.
+        What led to it: ``bar``, ``quote``, ``position`` or ``order``.
     tick : int
         Of the decision clock, hours since 1970.
     exposure_eth, short_eth, target_eth : float

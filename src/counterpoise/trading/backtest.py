@@ -16,7 +16,7 @@ from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.core.data import Data
 from nautilus_trader.model.data import CustomData, DataType, QuoteTick
 from nautilus_trader.model.enums import AccountType, OmsType
-from nautilus_trader.model.identifiers import InstrumentId, TraderId, Venue
+from nautilus_trader.model.identifiers import ClientId, InstrumentId, TraderId, Venue
 from nautilus_trader.model.objects import Price, Quantity
 from numpy.typing import NDArray
 
@@ -222,7 +222,7 @@ def backtest(
         _bars(timeline, where), every_s, settings.costs.half_spread_bps, tick=contract.tick_usd
     )
     for done, data in _chunks(path, timeline, where, exposures, rows, instrument_id):
-        engine.add_data(data)
+        engine.add_data(data, ClientId("COUNTERPOISE"))
         engine.run(streaming=True)
         engine.clear_data()
         if progress is not None:
@@ -309,8 +309,8 @@ def _chunks(
 ) -> Iterator[tuple[int, list[Data]]]:
     """Ticks done and data of the engine, day by day, in order of time.
 
-    At a tick the quote of the close comes first, then the exposure, then the row of the bar clock;
-    marks and index follow every quote, the index by the basis between two closes.
+    Mark and index come with every quote, the index by the basis between two closes; the exposure
+    and the row of the bar clock come at the tick, after the quote of the close.
     """
     span = slice(where.first, where.last)
     ticks = where.ts_ms
@@ -327,6 +327,8 @@ def _chunks(
         for q in range(begin, end):
             ts_ns = int(path.ts_ms[q]) * NS_PER_MS
             bid, ask = float(path.bid[q]), float(path.ask[q])
+            mark = Mark(ts_ns, 0.5 * (bid + ask), float(index[q]), math.nan, 0)
+            chunk.append(CustomData(told, Told(mark)))
             chunk.append(
                 QuoteTick(
                     instrument_id,
@@ -338,8 +340,6 @@ def _chunks(
                     ts_ns,
                 )
             )
-            mark = Mark(ts_ns, 0.5 * (bid + ask), float(index[q]), float("nan"), 0)
-            chunk.append(CustomData(told, Told(mark)))
         for t in range(first, last + 1):
             chunk.append(CustomData(told, Told(exposures[t])))
             chunk.append(CustomData(told, Told(rows[t])))

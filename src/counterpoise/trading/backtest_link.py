@@ -82,10 +82,13 @@ class BacktestLink:
                 self.shell.deliver(self._order(command.client_id))
             case Transfer():
                 self._transfer(command)
+            case Alarm(key="transfer-unknown"):
+                pass  # it travels for as long as the settings say
             case Alarm():
                 self.alarms.append(command)
             case SetLeverage():
                 self._set = command
+                self.shell.deliver(self._snapshot())
             case _:
                 pass  # a countdown means nothing to NautilusTrader's exchange
 
