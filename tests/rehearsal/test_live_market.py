@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
@@ -113,8 +114,10 @@ def test_a_gap_fetches_the_book_anew(monkeypatch) -> None:
             before = found.market.snapshots
             found.source.exchange.on(depth([("2990", "7")], [("3010", "7")], _now()))
             found.source.skip_ids()  # a change that nobody heard of
-            found.show("2999.6", "3000.9")
-            await found.until(lambda: found.market.snapshots > before and found.same())
+            async with asyncio.timeout(15):
+                while found.market.snapshots == before or not found.same():
+                    found.show("2999.6", "3000.9")
+                    await asyncio.sleep(0.06)
             assert found.exchange.books[SYMBOL].bids.size[299_000] == 7000
 
     asyncio.run(body())
@@ -204,17 +207,17 @@ def test_who_cannot_be_reached_or_is_another_is_said() -> None:
         asyncio.run(nobody())
 
     async def other(path: str) -> None:
-        async with bridged() as found:
-            async with LiveMarket(RULES, found.source.url_http + path, "ws://127.0.0.1:9") as lost:
-                await lost.opening()
+        async with (
+            bridged() as found,
+            LiveMarket(RULES, found.source.url_http + path, "ws://127.0.0.1:9") as lost,
+        ):
+            await lost.opening()
 
     with pytest.raises(RetryLater, match="status 404"):
         asyncio.run(other("/elsewhere"))
 
 
 def test_a_tick_that_changed_is_refused_before_anything_trades() -> None:
-    from dataclasses import replace
-
     async def body() -> None:
         async with bridged() as found:
             older = replace(RULES, tick=D("0.1"))
@@ -228,8 +231,6 @@ def test_a_tick_that_changed_is_refused_before_anything_trades() -> None:
 def test_a_price_off_the_grid_ends_the_listening() -> None:
     async def body() -> None:
         async with bridged() as found:
-            from dataclasses import replace
-
             found.market._book._rules = replace(RULES, tick=D("1"))
             task = asyncio.create_task(found.market.run(found.take))
             await found.until(lambda: len(found.source.streams.listeners) == 2)
