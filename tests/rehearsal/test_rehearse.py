@@ -140,15 +140,6 @@ def test_a_recorded_book_is_traded(real_data, real_lake, tmp_path) -> None:
     assert told["funding_usd"] > 0.0
 
 
-def test_a_paper_run_is_not_begun_on_the_journal_of_another(tmp_path) -> None:
-    (tmp_path / "journal.sqlite").touch()
-    command = [sys.executable, "-c", "from counterpoise.cli import main; main()", "run"]
-    command += ["--state", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 3
-    assert "made anew each time" in done.stderr
-
-
 def fill(side: str, price: float, size: float) -> FillBooked:
     return FillBooked(0, "a", "1", 1, side, price, size, 0.0, True, price, 0.0)
 
