@@ -55,6 +55,16 @@ def test_a_run_in_its_band_has_nothing_to_do():
     assert why == "nothing to do: the ratio of 0.800 rests in its band of 0.750 to 0.850."
 
 
+def test_a_target_that_the_grid_put_a_step_beyond_its_edge_is_no_reason_to_trade():
+    rounded = replace(
+        BEAT, exposure_eth=1000.0, short_eth=582.227, target_eth=582.227, ratio=0.582227
+    )
+    near = replace(rounded, lo=0.58222743, hi=0.68)
+    assert "rests in its band" in why_not_trading(replace(WELL, beat=near))[0]
+    off = replace(near, target_eth=583.0)
+    assert "outside its band" in why_not_trading(replace(WELL, beat=off))[0]
+
+
 def test_a_run_that_works_an_order_trades():
     working = replace(BEAT, ratio=0.6, twap_side="sell", twap_size=20.0)
     assert why_not_trading(replace(WELL, beat=working)) == []

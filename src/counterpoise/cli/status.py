@@ -106,7 +106,7 @@ def screen(picture: "Picture", folder: Path) -> "RenderableType":
     if beat is not None:
         for name, said in _run_rows(beat):
             row(name, said)
-        row("health", _lights(beat))
+        row("health" if picture.running else "health then", _lights(beat))
     for name, said in _journal_rows(picture):
         row(name, said)
     why = why_not_trading(picture)

@@ -127,6 +127,7 @@ class Controller:
         self.quote: Quote | None = None
         self.decision_id = self.schedule_id = 0
         self._retry_ns = self._wanted_ns = 0
+        self._ending = False
         self._halted_flags = -1
         self._moved_usd = 0.0
         self._taken_over: set[str] = set()
@@ -157,6 +158,11 @@ class Controller:
         self._count(event, out)
         if self.twap is not None:
             self.twap.handle(event, out, may_place=not self.blocked())
+        if self._ending:
+            # What becomes of orders is still written down; nothing new begins.
+            out.commands = [told for told in out.commands if isinstance(told, Cancel | Alarm)]
+            self._remember(out)
+            return out
         self.margining.handle(event, out)
         self.protection.handle(event, out, halted=bool(self.halted_why))
         cause = _CAUSES.get(type(event))
@@ -221,8 +227,12 @@ class Controller:
         return out
 
     def end(self) -> Outbox:
-        """Leave in order: what rests of a schedule is cancelled, stops stay, the countdown ends."""
+        """Leave in order: what rests of a schedule is cancelled, stops stay, the countdown ends.
+
+        Events that come after it are written down, and nothing new begins.
+        """
         out = Outbox()
+        self._ending = True
         for client_id, order in self.reconciler.orders.items():
             if order.in_the_air and not order.stop:
                 out.commands.append(Cancel(client_id))
@@ -307,6 +317,8 @@ class Controller:
 
     def blocked(self) -> str:
         """Why no order may leave now; empty where one may."""
+        if self._ending:
+            return "the run is ending"
         if self.halted_why and self.mode != "flattening":
             return self.halted_why
         if not self.reconciler.ready:

@@ -96,7 +96,7 @@ def _tracking(told: Summary) -> str:
         return page.section("The hedge", page.paragraph("No decision was made."))
     rows = [
         [
-            stamp(hour.ts_ms),
+            _second(hour.ts_ms),
             page.number(hour.exposure_eth, 3),
             page.number(hour.short_eth, 3),
             page.percent(hour.ratio, 2),
@@ -128,7 +128,8 @@ def _ratio(told: Summary) -> go.Figure:
     x = [from_ms(step.ts_ms) for step in steps] + [from_ms(told.end_ms)]
     held = [*steps, steps[-1]]
     figure = go.Figure()
-    edge = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip"}
+    line = {"width": 1, "shape": "hv", "color": "rgba(0,158,115,0.4)"}
+    edge = {"mode": "lines", "line": line, "hoverinfo": "skip"}
     figure.add_scatter(x=x, y=[one.lo for one in held], showlegend=False, **edge)
     figure.add_scatter(
         x=x,
@@ -158,12 +159,12 @@ def _dress(figure: go.Figure, title: str, height: int) -> go.Figure:
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 8, "r": 12, "t": 36, "b": 28},
+        margin={"l": 8, "r": 12, "t": 36, "b": 64},
         font={"size": 11, "color": _INK},
         paper_bgcolor="white",
         plot_bgcolor="white",
         hovermode="x unified",
-        legend={"orientation": "h", "y": -0.14},
+        legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 12}},
     )
     figure.update_xaxes(gridcolor=_GRID, linecolor=_MUTED, showline=True, automargin=True)
@@ -249,8 +250,11 @@ def _latencies(told: Summary) -> str:
 
 def _costs(told: Summary) -> str:
     costs = told.costs
+    under_way = f"{told.under_way} schedules were still under way at the end." * bool(
+        told.under_way
+    )
     if not costs:
-        return page.section("What it cost", page.paragraph("No schedule ended."))
+        return page.section("What it cost", page.paragraph(f"No schedule ended. {under_way}"))
     head = ["schedule", "ETH", "arrival", "average", "spread", "impact", "delay", "fees"]
     head += ["not filled", "total", "model", "total", "model", "maker", "of trade"]
     units = ["", "", "USD", "USD", "USD", "USD", "USD", "USD", "USD", "USD", "USD"]
@@ -264,6 +268,7 @@ def _costs(told: Summary) -> str:
         marked=[len(costs)] if len(costs) > 1 else [],
     )
     paid = [
+        under_way,
         f"Fees paid {page.number(told.fees_usd, 2)} USD in all.",
         f"Funding received {page.number(told.funding_usd, 2, sign=True)} USD in "
         f"{len(told.fundings)} settlements.",
@@ -278,7 +283,7 @@ def _costs(told: Summary) -> str:
             "note",
         ),
         table,
-        page.paragraph(" ".join(paid)),
+        page.paragraph(" ".join(paid).strip()),
     )
 
 
@@ -347,7 +352,7 @@ def _protection(told: Summary) -> str:
         "Stops and collateral",
         page.table(["rested from", "stop", "side", "became", "ETH", "trigger USD"], stops, left=4)
         if stops
-        else page.paragraph("No stop rested: no short was near enough to its liquidation."),
+        else page.paragraph("No stop rested."),
         page.table(["at (UTC)", "transfer", "is", "because", "USD"], moves, left=4)
         if moves
         else page.paragraph("No collateral moved."),

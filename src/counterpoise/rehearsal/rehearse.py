@@ -5,13 +5,14 @@ Only two things differ from live: the addresses, and the clock.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials, Secret
 from counterpoise.errors import NotEnoughData
+from counterpoise.execution.records import Record
 from counterpoise.exposure.now import exposure_now
 from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
@@ -22,12 +23,12 @@ from counterpoise.trading.binance_rest import Endpoints
 from counterpoise.trading.live_feed import Past
 from counterpoise.trading.node import Wires
 from counterpoise.trading.run import Where, run
-from counterpoise.units import HOUR_MS, NS_PER_MS, from_ms
+from counterpoise.units import HOUR_MS, MINUTE_MS, NS_PER_MS, from_ms
 
 #: Seconds between two looks at whether the market is over.
 LOOK_S = 0.2
-#: Market seconds that a run may go on after the last hour, so that its schedule ends.
-TAIL_S = 3_300.0
+#: Market time that a run goes on after the last hour, so that its schedule ends.
+TAIL_MS = 55 * MINUTE_MS
 
 
 class StageTime:
@@ -74,7 +75,12 @@ def rehearsed_settings(settings: Settings, stage: Stage, state: Path) -> Setting
 
 
 async def rehearse(
-    settings: Settings, script: Script, state: Path, *, tell: Callable[[str], None]
+    settings: Settings,
+    script: Script,
+    state: Path,
+    *,
+    tell: Callable[[str], None],
+    watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> AtVenue:
     """Play a script with the live run in it.
 
@@ -84,7 +90,8 @@ async def rehearse(
     script : Script
     state : Path
         Folder of the run: journal, heartbeat, its own lake.
-    tell : callable
+    tell, watch : callable
+        As of ``trading.run.run``.
 
     Returns
     -------
@@ -104,7 +111,7 @@ async def rehearse(
         over = asyncio.Event()
         ending = asyncio.create_task(_end_of(stage, script, over))
         try:
-            await run(own, key, where, tell=tell, until=over, begin=stage.begin)
+            await run(own, key, where, tell=tell, until=over, begin=stage.begin, watch=watch)
         finally:
             ending.cancel()
             with suppress(asyncio.CancelledError):
@@ -127,19 +134,18 @@ def script_of(
     *,
     exposure_eth: float,
     first_ms: int,
-    hours: int,
+    last_ms: int,
     speed: float,
     recording: Path | None = None,
     every_s: int = 10,
 ) -> Script:
-    """A script over hours of a lake, with USDT enough for a full hedge.
+    """A script over a span of a lake, with USDT enough for a full hedge.
 
     Raises
     ------
     NotEnoughData
         The lake has no perpetual bars there.
     """
-    last_ms = first_ms + hours * HOUR_MS + round(TAIL_S * 1000)
     found = Lake(lake)
     exposure_usd = 2.0 * exposure_eth * _highest(found, settings, first_ms, last_ms)
     return Script(

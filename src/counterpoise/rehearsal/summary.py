@@ -1,6 +1,7 @@
 """Numbers of a rehearsal: how closely the hedge was kept, by what orders, at what cost."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,8 @@ from counterpoise.watch.heartbeat import Heartbeat
 
 #: Sizes that differ by less are the same, ETH.
 _SAME = 1e-9
+#: The venue's words within a refusal, as NautilusTrader passes it on.
+_MESSAGE = re.compile(r"""'msg': (['"])(.*?)\1""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class Summary:
     speed : float
     fees_usd, funding_usd : float
         Paid and received.
+    under_way : int
+        Schedules that had not ended: no shortfall of theirs is known.
     latencies_ms : dict of str to float
         Wall time by what was measured.
     """
@@ -121,6 +126,7 @@ class Summary:
     decisions: tuple[Decided, ...]
     orders: Orders
     costs: tuple[Cost, ...]
+    under_way: int
     fundings: tuple[FundingBooked, ...]
     latencies_ms: Mapping[str, float]
     alerts: tuple[AlertRaised, ...]
@@ -156,8 +162,10 @@ class Summary:
             f"orders       {orders.placed} placed, {orders.whole + orders.part} filled, "
             f"{orders.cancelled} cancelled, {orders.refused} refused; "
             f"maker share {100 * orders.maker_share:.0f} %",
-            f"cost         {total:,.2f} USD{in_bps}, fees {self.fees_usd:,.2f} USD among it; "
-            f"funding {self.funding_usd:+,.2f} USD",
+            f"cost         {total:,.2f} USD{in_bps} of {len(self.costs)} schedules that ended, "
+            f"{self.under_way} under way",
+            f"paid         {self.fees_usd:,.2f} USD of fees, received {self.funding_usd:,.2f} USD "
+            "of funding",
             f"alerts       {len(self.alerts)}",
         ]
         failed = [check for check in self.checks if not check.ok]
@@ -221,6 +229,7 @@ def summary_of(
         ),
         orders=_orders(sent, states, fills),
         costs=costs_of(reader, account, settings, contract),
+        under_way=len(reader.working_plans()),
         fundings=fundings,
         latencies_ms=({} if beat is None else dict(beat.latencies_ms))
         | _answers(sent, states, script.speed),
@@ -258,7 +267,8 @@ def _orders(
         else:
             ends[state.status if state is not None else "pending"] += 1
         if state is not None and state.status == "rejected":
-            refusals[state.reason or f"code {state.code}"] += 1
+            said = _MESSAGE.search(state.reason)
+            refusals[said[2] if said else state.reason or f"code {state.code}"] += 1
     whole = sum(fill.size for fill in fills)
     maker = sum(fill.size for fill in fills if fill.maker)
     ended = ("whole", "part", "canceled", "rejected", "expired")

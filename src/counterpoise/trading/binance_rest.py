@@ -95,7 +95,8 @@ class VenueRefused(CounterpoiseError):
         self.kind: Kind = KINDS.get(code, "other")
         step = _NEXT.get(self.kind, "see the venue's list of error codes")
         super().__init__(
-            f"{what} was refused with code {code} (status {status}): {self.reason}. Next: {step}."
+            f"{what} was refused with code {code} (status {status}): {self.reason.rstrip('.')}. "
+            f"Next: {step}."
         )
 
 

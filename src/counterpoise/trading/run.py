@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -17,9 +17,10 @@ from typing import Protocol
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials
-from counterpoise.errors import CounterpoiseError, RetryLater
+from counterpoise.errors import RetryLater
 from counterpoise.execution.controller import Controller
 from counterpoise.execution.events import Operator
+from counterpoise.execution.records import FundingBooked, Record
 from counterpoise.execution.remembered import Remembered
 from counterpoise.journal.place import place_in
 from counterpoise.journal.reading import Reader
@@ -34,6 +35,7 @@ from counterpoise.trading.hour_desk import Hour
 from counterpoise.trading.instrument import instrument_id_of
 from counterpoise.trading.live_feed import FIRST_DEADLINE_S, Clock, LiveFeed, Past, WallClock
 from counterpoise.trading.live_link import LiveLink
+from counterpoise.trading.native_stderr import native_stderr
 from counterpoise.trading.node import Wires, node_of
 from counterpoise.trading.shell import Shell
 from counterpoise.units import HOUR_MS, NS_PER_MS
@@ -49,6 +51,8 @@ LOOK_S, BEAT_S = 0.5, 1.0
 LEAST_SLICE_S = 0.2
 #: Seconds that the first decision waits for prices.
 PRICES_S = 20.0
+#: What NautilusTrader would write to the terminal, in the state folder; its log has it in order.
+NATIVE_LOG = "nautilus-stderr.log"
 #: Seconds in which NautilusTrader has to connect: its own timeouts, and some.
 CONNECT_S = 60.0
 #: Market seconds after an hour at which settled funding is asked for.
@@ -127,6 +131,7 @@ async def run(
     tell: Callable[[str], None],
     until: asyncio.Event,
     begin: Callable[[], None] | None = None,
+    watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> None:
     """Keep the hedge until told to end.
 
@@ -141,6 +146,8 @@ async def run(
         Set when the run is to end.
     begin : callable, optional
         Called when everything is connected: a rehearsal lets its market go on.
+    watch : callable, optional
+        Told what was committed, after each event that led to something.
 
     Raises
     ------
@@ -180,7 +187,11 @@ async def run(
         hour = await feed.hour(now_ns() // NS_PER_MS // HOUR_MS * HOUR_MS, FIRST_DEADLINE_S)
         with Reader(place) as reader:
             known = remembered(reader, now_ns())
-            prefix = f"cp{reader.records(Run)[0].run_id[:6]}-"
+            first = reader.records(Run)[0]
+            prefix = f"cp{first.run_id[:6]}-"
+            booked = reader.records(FundingBooked, newest=1)
+        funded_ns = booked[0].ts_ns if booked else first.ts_ns
+        funded_ms = funded_ns // NS_PER_MS + 1
         standing = switch.standing()
         if standing is not None:
             known = replace(known, halted=str(standing))
@@ -192,7 +203,7 @@ async def run(
             price=hour.signals.perp,
         )
         snapshot = await account.snapshot()
-        first = controller.start(known, snapshot)
+        begins = controller.start(known, snapshot)
         link = LiveLink(account, alerts)
         link.seen = snapshot
         shell = Shell(
@@ -200,12 +211,15 @@ async def run(
             controller,
             journal.commit,
             link,
-            first,
+            begins,
             now_ns=now_ns,
             wall_ns=(lambda at_ns: at_ns) if clock is None else clock.wall_ns,
         )
         link.shell = shell
         shell.failed = until.set
+        held.enter_context(native_stderr(settings.run.state / NATIVE_LOG))
+        if watch is not None:
+            shell.watch = lambda _event, records, _commands: watch(records)
         node = node_of(shell, shell.instrument_id, credentials, where.wires, settings.run.state)
         _end_on_signals(until)
         running = asyncio.create_task(node.run_async())
@@ -246,7 +260,7 @@ async def run(
                 _hours(feed, where, shell, hour),
                 _watch_switch(switch, shell, standing, now_ns),
                 _beats(beat),
-                _fundings(link, clock, now_ns),
+                _fundings(link, clock, now_ns, funded_ms),
             )
         ]
         ended = asyncio.create_task(until.wait())
@@ -257,6 +271,7 @@ async def run(
                 task.cancel()
             over = await asyncio.gather(*work, return_exceptions=True)
             shell.leave()
+            await link.book_funding(funded_ms)
             await link.close()
             beat()
         for broken in (shell.failure, *over):
@@ -360,14 +375,12 @@ async def _beats(beat: Callable[[], None]) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-async def _fundings(link: LiveLink, clock: MarketTime | None, now_ns: Callable[[], int]) -> None:
-    """Book settled funding shortly after each hour."""
+async def _fundings(
+    link: LiveLink, clock: MarketTime | None, now_ns: Callable[[], int], since_ms: int
+) -> None:
+    """Book what was settled since the last time, and from then on shortly after each hour."""
     speed = 1.0 if clock is None else clock.speed
-    since_ms = now_ns() // NS_PER_MS
     while True:
+        await link.book_funding(since_ms)
         next_ms = (now_ns() // NS_PER_MS // HOUR_MS + 1) * HOUR_MS + FUNDING_AFTER_S * 1000.0
         await asyncio.sleep((next_ms - now_ns() / NS_PER_MS) / 1000.0 / speed)
-        try:
-            await link.book_funding(since_ms)
-        except CounterpoiseError as refused:
-            log.warning("funding was not booked: %s", refused)

@@ -19,6 +19,8 @@ from counterpoise.watch.heartbeat import (
 )
 from counterpoise.watch.kill_switch import KillSwitch, Standing
 
+#: Size step of the venues, and what two sizes that are the same differ by less than.
+_STEP_ETH, _SAME_ETH = 0.001, 1e-6
 #: Rows of each kind that a screen has room for.
 _ROWS = 3
 
@@ -190,5 +192,10 @@ def _not_running(picture: Picture) -> list[str]:
 
 
 def in_band(beat: Heartbeat) -> bool:
-    """Whether the hedge ratio rests in its band; unknown is no rest."""
-    return beat.lo <= beat.ratio <= beat.hi
+    """Whether the hedge ratio rests in its band, the grid of sizes allowed for; unknown is no rest.
+
+    A target at an edge is rounded to the grid, which may be a step beyond it.
+    """
+    there = abs(beat.short_eth - beat.target_eth) < _SAME_ETH
+    slack = _STEP_ETH / beat.exposure_eth if there and beat.exposure_eth > 0.0 else 0.0
+    return beat.lo - slack <= beat.ratio <= beat.hi + slack
