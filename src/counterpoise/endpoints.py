@@ -11,17 +11,22 @@ from pydantic import AfterValidator, Field
 from counterpoise.sections import Section, UserFile
 
 
-def _base(url: str) -> str:
-    """Take an http(s) address without its closing slash."""
+def _base(url: str, schemes: tuple[str, str] = ("http", "https")) -> str:
+    """Take an address of one of two schemes without its closing slash."""
     scheme, found, rest = url.strip().partition("://")
-    if scheme not in ("http", "https") or not found or not rest.strip("/"):
-        raise ValueError("an address such as https://api.example.org")
+    if scheme not in schemes or not found or not rest.strip("/"):
+        raise ValueError(f"an address such as {schemes[1]}://api.example.org")
     if any(letter.isspace() for letter in rest) or "?" in rest or "#" in rest:
         raise ValueError("an address without spaces, ? or #")
     return url.strip().rstrip("/")
 
 
+def _stream_base(url: str) -> str:
+    return _base(url, ("ws", "wss"))
+
+
 Url = Annotated[str, AfterValidator(_base)]
+StreamUrl = Annotated[str, AfterValidator(_stream_base)]
 #: Requests, or the service's own weights, a minute.
 Budget = Annotated[float, Field(gt=0, le=100_000)]
 
@@ -32,6 +37,9 @@ class BinanceSource(Section):
     archive_url: Url = "https://data.binance.vision"
     futures_url: Url = "https://fapi.binance.com"
     spot_url: Url = "https://api.binance.com"
+    stream_url: StreamUrl = Field(
+        "wss://fstream.binance.com", description="of the market that is traded on paper"
+    )
     weight_per_minute: Budget = Field(1200.0, description="half of what the venue allows")
 
 

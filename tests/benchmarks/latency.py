@@ -25,7 +25,7 @@ from tests.benchmarks.measure import ROOT, Entry
 #: Quotes a second, of which every so many is a fall, and falls of one round.
 PER_S, EVERY, FALLS = 50, 10, 300
 #: Rounds of each side, taken in turn.
-ROUNDS = 1
+ROUNDS = 3
 FIRST_USD, FALL_SHARE = 3000.0, 0.001
 KEY, SECRET = "bench-key", "bench-secret"
 #: Quotes for which the market goes on being still once a node is ready.

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,12 +13,14 @@ import typer
 from counterpoise.cli.app import app
 from counterpoise.cli.fetch import moment
 from counterpoise.cli.output import Config, Json, LakeOption, named_path, print_json
+from counterpoise.cli.run_lines import RunLines
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.units import DAY_MS, HOUR_MS, to_ms
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
     from counterpoise.credentials import Secret
+    from counterpoise.execution.records import Record
     from counterpoise.rehearsal.at_venue import AtVenue
     from counterpoise.rehearsal.stage import Script
 
@@ -74,23 +77,36 @@ def _need_trading() -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     confirm: Annotated[
         str | None,
         typer.Option(help="Repeat run.mode of the settings: testnet and live are asked twice."),
     ] = None,
     market: Annotated[
-        Literal["synthetic", "lake"],
-        typer.Option(help="What a paper run trades on: a made market, or your lake's bars."),
+        Literal["synthetic", "lake", "live"],
+        typer.Option(
+            help="What a paper run trades on: a made market, your lake's bars, or the real market "
+            "of now."
+        ),
     ] = "synthetic",
+    usd: Annotated[
+        float | None,
+        typer.Option(help="USDT of a new paper account on the live market.", min=1.0),
+    ] = None,
     speed: Speed = 60.0,
     start: Start = None,
-    hours: Annotated[int, typer.Option(help="Hours of a paper run.", min=1, max=8_760)] = 24,
+    hours: Annotated[int, typer.Option(help="Hours of a played market.", min=1, max=8_760)] = 24,
     policy: Annotated[str | None, typer.Option(help="Policy (default: from settings).")] = None,
     lake: LakeOption = None,
     state: StateOption = None,
     config: Config = None,
+    json: Json = False,
 ) -> None:
-    """Keep the hedge: on paper by default, on testnet or live when asked twice."""
+    """Keep the hedge: on paper by default, on testnet or live when asked twice.
+
+    Without options it plays a made market through a local venue, and nothing leaves this machine.
+    With --market live the prices are the real ones of now, and the orders stay here.
+    """
     _need_trading()
     settings = _settings(config, lake, state, policy)
     mode = settings.run.mode
@@ -101,10 +117,18 @@ def run(
             f"run.mode of the settings, which is {mode}",
             "set run.mode and repeat it with --confirm, both to the same",
         )
+    _refuse_idle_options(context, mode, market)
+    lines = RunLines(as_json=json)
     if mode == "paper":
-        _refuse_other_paper(settings.run.state)
-        script = _script(settings, settings.run.state, market, start, hours, speed, None)
-        _play(settings, script, settings.run.state)
+        if market == "live":
+            _trade_on_paper(settings, usd, lines)
+            return
+        # A market that begins anew is no continuation: each run has a folder of its own.
+        folder = settings.run.state / f"{market}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        script = _script(settings, folder, market, start, hours, speed, None)
+        _introduce(market, script, folder, lines.note)
+        account = _play(settings, script, folder, lines.note, lines.watch)
+        lines.end({"short_eth": account.short_eth, "wallet_usd": account.wallet_usd})
         return
     if confirm is None:
         raise FixConfig(
@@ -113,7 +137,21 @@ def run(
             "to be asked for twice",
             f"counterpoise doctor, then counterpoise run --confirm {mode}",
         )
-    _trade(settings)
+    _trade(settings, lines)
+
+
+def _refuse_idle_options(context: typer.Context, mode: str, market: str) -> None:
+    """Refuse options that say nothing about what is asked for."""
+    played = ("speed", "start", "hours")
+    idle = [*played] if market == "live" else ["usd"]
+    if mode != "paper":
+        idle = ["market", "usd", *played]
+    what = f"run.mode {mode}" if mode != "paper" else f"--market {market}"
+    for name in idle:
+        given = context.get_parameter_source(name)
+        if given is not None and given.name == "COMMANDLINE":
+            option = "--from" if name == "start" else f"--{name}"
+            raise FixConfig(option, context.params[name], f"nothing: {what}", "leave it out")
 
 
 @app.command()
@@ -141,7 +179,12 @@ def rehearse(
         shutil.rmtree(state)
     market: Literal["synthetic", "lake"] = "synthetic" if synthetic else "lake"
     script = _script(settings, out, market, start, hours, speed, recording)
-    account = _play(settings, script, state, quiet=json)
+    tell: Callable[[str], None] = (lambda _line: None) if json else typer.echo
+    tell(
+        f"A local venue plays {_span(script)} at {script.speed:g}× into {state}; nothing leaves "
+        "this machine."
+    )
+    account = _play(settings, script, state, tell)
     from counterpoise.journal.reading import Reader
     from counterpoise.rehearsal.page import write_page
     from counterpoise.rehearsal.summary import summary_of
@@ -158,17 +201,6 @@ def rehearse(
         typer.echo(f"page         {page}")
     if not told.passed:
         raise typer.Exit(RejectData.exit_code)
-
-
-def _refuse_other_paper(state: Path) -> None:
-    """Refuse the journal of another account: one on paper begins empty each time."""
-    if (state / "journal.sqlite").exists():
-        raise FixConfig(
-            "run.state",
-            str(state),
-            "a folder without a journal: the account of a paper run is made anew each time",
-            "move the folder away, or name another with --state",
-        )
 
 
 def _script(
@@ -229,18 +261,64 @@ def _log_to(state: Path, secrets: Sequence["Secret"]) -> None:
     root.setLevel(logging.INFO)
 
 
-def _play(settings: "Settings", script: "Script", state: Path, *, quiet: bool = False) -> "AtVenue":
+def _introduce(market: str, script: "Script", state: Path, tell: Callable[[str], None]) -> None:
+    """Say what a played market is, and what else there is."""
+    what = "a made market" if market == "synthetic" else "your lake"
+    tell(
+        f"Paper trading on {what}: a local venue plays {_span(script)} at {script.speed:g}×. "
+        "Nothing leaves this machine."
+    )
+    tell(
+        "The real market on paper: counterpoise run --market live. Real orders: run.mode testnet "
+        "or live in the settings, counterpoise doctor, then counterpoise run --confirm MODE."
+    )
+    tell(f"Ctrl-C ends it; counterpoise status --state {state} shows how it stands.")
+
+
+def _play(
+    settings: "Settings",
+    script: "Script",
+    state: Path,
+    tell: Callable[[str], None],
+    watch: "Callable[[Sequence[Record]], None] | None" = None,
+) -> "AtVenue":
     """Run against a local venue; returns the account as the venue has it in the end."""
     from counterpoise.credentials import Secret
     from counterpoise.rehearsal.rehearse import rehearse as play
 
     _log_to(state, [Secret(script.key), Secret(script.secret)])
-    tell: Callable[[str], None] = (lambda _line: None) if quiet else typer.echo
-    tell(
-        f"A local venue plays {script.first_ms and _span(script)} at {script.speed:g}× into "
-        f"{state}; nothing leaves this machine."
+    return asyncio.run(play(settings, script, state, tell=tell, watch=watch))
+
+
+def _trade_on_paper(settings: "Settings", usd: float | None, lines: RunLines) -> None:
+    """Run on the live market with orders matched here, until stopped."""
+    from counterpoise.rehearsal.paper import PaperVenue, paper_of, trade_on_paper
+    from counterpoise.rehearsal.rehearse import exposure_of
+
+    state = settings.run.state
+    now_ms = round(time.time() * 1000)
+    paper = paper_of(settings, exposure_of(settings, settings.lake, now_ms), usd)
+    lines.note(
+        f"Paper trading {paper.symbol} on the live market of {paper.rest_url}: real prices, orders "
+        "matched on this machine; none leaves it."
     )
-    return asyncio.run(play(settings, script, state, tell=tell))
+    venue = PaperVenue(paper)
+    try:
+        _log_to(state, [venue.credentials.api_key, venue.credentials.secret])
+        found = venue.account()
+        lines.note(
+            f"The account in {paper.file}: short {found['short_eth']:,.3f} ETH, "
+            f"{found['wallet_usd'] + found['outside_usd']:,.2f} USDT. Ctrl-C ends the run and "
+            f"keeps it; counterpoise status --state {state} shows how it stands."
+        )
+        account = asyncio.run(
+            trade_on_paper(
+                settings, venue, tell=lines.note, watch=lines.watch, until=asyncio.Event()
+            )
+        )
+        lines.end(account)
+    finally:
+        venue.close()
 
 
 def _span(script: "Script") -> str:
@@ -250,7 +328,7 @@ def _span(script: "Script") -> str:
     return f"{what} from {stamp(script.first_ms)} on"
 
 
-def _trade(settings: "Settings") -> None:
+def _trade(settings: "Settings", lines: RunLines) -> None:
     """Run on testnet or live, after the doctor."""
     from counterpoise.cli.doctor import facts_of
     from counterpoise.credentials import binance_credentials
@@ -267,6 +345,14 @@ def _trade(settings: "Settings") -> None:
     where = Where(ENDPOINTS[mode], Wires(testnet=mode == "testnet"))
 
     async def until_stopped() -> None:
-        await keep(settings, credentials, where, tell=typer.echo, until=asyncio.Event())
+        await keep(
+            settings,
+            credentials,
+            where,
+            tell=lines.note,
+            until=asyncio.Event(),
+            watch=lines.watch,
+        )
 
     asyncio.run(until_stopped())
+    lines.end({})

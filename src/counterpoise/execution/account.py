@@ -7,7 +7,7 @@ here.
 
 from dataclasses import dataclass
 
-from counterpoise.execution.events import Funding, Snapshot
+from counterpoise.execution.events import Fill, Funding, Snapshot
 from counterpoise.execution.records import FillBooked, Moved
 from counterpoise.units import HOURS_PER_YEAR, NS_PER_HOUR
 
@@ -54,7 +54,7 @@ class Account:
         """P&L of the hedge after all costs, the cost of capital included, USD."""
         return self.equity_usd(price) + self.coming_usd - self.paid_in_usd - self.charged_usd
 
-    def book(self, fill: FillBooked) -> None:
+    def book(self, fill: Fill | FillBooked) -> None:
         """Count a fill."""
         sign = 1.0 if fill.side == "sell" else -1.0
         self.short_eth = round(self.short_eth + sign * fill.size, GRID_DIGITS)

@@ -48,6 +48,7 @@ from counterpoise.execution.records import (
     OrderSent,
 )
 from counterpoise.execution.remembered import Remembered
+from counterpoise.execution.strangers import VENUES_OWN
 from counterpoise.execution.twap import Twap
 from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
@@ -129,6 +130,7 @@ class Controller:
         self._ending = False
         self._halted_flags = -1
         self._moved_usd = 0.0
+        self._taken_over: set[str] = set()
         self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
 
     @property
@@ -252,6 +254,11 @@ class Controller:
                     self._sigma_day, self._volume_day_eth = event.sigma_day, event.volume_day_eth
             case Exposure():
                 judge.exposure_eth = event.exposure_eth
+            case Fill() if event.client_id.startswith(tuple(VENUES_OWN)):
+                # Reconciliation halts on it; what it cost is known all the same.
+                if event.trade_id not in self._taken_over:
+                    self._taken_over.add(event.trade_id)
+                    judge.account.book(event)
             case Funding():
                 judge.account.settle(event)
                 out.records.append(FundingBooked(event.ts_ns, event.usd, event.rate))
@@ -343,7 +350,7 @@ class Controller:
             # No order follows now, so none was made as far as the next decision is concerned.
             for place in (STATE_MOVED, STATE_MINUTE, STATE_SPENT, STATE_WEIGHTS + 1):
                 self.judge.desk.state[place] = state[place]
-            if not self.reconciler.fresh(self.now_ns):
+            if cause != "position" and not self.reconciler.fresh(self.now_ns):
                 out.commands.append(QueryAccount("a decision waits for the position"))
             if not bar:
                 return

@@ -22,7 +22,10 @@ def admit(account: Account, book: Book, request: OrderRequest) -> tuple[int, boo
     Raises
     ------
     Refused
-        As ``Exchange.place``.
+        With Binance's code: filters (-1111, -4003, -4005, -4014, -4016, -4024, -4164), -1121
+        symbol, -4120 conditional type, -4061 position side, -2022 nothing to reduce, -5022
+        post-only would take, -4116 client id taken by an open order, -2019 margin, -2027 too
+        large for the leverage, -4131 no counterparty within the band of a market order.
     """
     symbol, market = request.symbol, request.type == "MARKET"
     rules = account.rules_of(symbol)

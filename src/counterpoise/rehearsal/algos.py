@@ -1,6 +1,6 @@
 """Conditional orders: they rest outside the book until a mark or a trade triggers them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -45,6 +45,14 @@ class AlgoDesk:
         self._ids = count(FIRST_ID)
         #: Last price by symbol and working type, USD.
         self._prices: dict[tuple[str, WorkingType], Decimal] = {}
+
+    def resume(self, algos: Iterable[Algo]) -> None:
+        """Take over the conditional orders of an earlier process, oldest first."""
+        for algo in algos:
+            self._algos[algo.algo_id] = algo
+            if algo.is_open:
+                self._waiting[algo.algo_id] = algo
+        self._ids = count(max(self._algos, default=FIRST_ID - 1) + 1)
 
     def place(self, request: AlgoRequest, now_ms: int) -> Algo:
         """Rest a conditional order.

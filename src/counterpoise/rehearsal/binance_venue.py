@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from counterpoise.errors import FixConfig
@@ -34,7 +34,7 @@ from counterpoise.rehearsal.feed import BookTicker, Depth, Market, MarketEvent, 
 from counterpoise.rehearsal.history import History
 from counterpoise.rehearsal.listen_keys import ListenKeys
 from counterpoise.rehearsal.params import Params
-from counterpoise.rehearsal.reports import OrderUpdate
+from counterpoise.rehearsal.reports import OrderUpdate, VenueEvent
 from counterpoise.venues.contract import Contract
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Venue:
         The venue's own budgets by default.
     admin : bool
         Serve ``/admin``, by which anybody on this machine may make things go wrong.
+    keep : callable, optional
+        Told what happened to the account before anybody else is; raises where it cannot keep it.
 
     Attributes
     ----------
@@ -90,6 +92,7 @@ class Venue:
         *,
         limits: Limits | None = None,
         admin: bool = False,
+        keep: Callable[[Sequence[VenueEvent]], None] = lambda _told: None,
     ) -> None:
         self.exchange, self.clock, self.contract = exchange, clock, contract
         self.history = history
@@ -107,7 +110,7 @@ class Venue:
         self._market = market
         self._next_ms = math.inf
         self._tasks: list[asyncio.Task[None]] = []
-        self._admin = admin
+        self._admin, self._keep = admin, keep
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -267,8 +270,9 @@ class Venue:
 
     def flush(self) -> None:
         """Tell the owner of the account what happened to it."""
-        key = self.listen_keys.key
-        for event in self.exchange.drain():
+        key, told = self.listen_keys.key, self.exchange.drain()
+        self._keep(told)
+        for event in told:
             if isinstance(event, OrderUpdate) and event.execution == "TRADE":
                 self.streams.publish(key, binance_events.trade_lite, event, self.texts)
             self.streams.publish(key, binance_events.user_event, event, self.texts)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import count
 
 from counterpoise.rehearsal.account import Account
 from counterpoise.rehearsal.admission import admit, reducible, refuse_taking
@@ -17,7 +16,7 @@ from counterpoise.rehearsal.algos import AlgoDesk
 from counterpoise.rehearsal.feed import BookTicker, Depth, Level, MarketEvent, MarkPrice, Trade
 from counterpoise.rehearsal.filters import SymbolRules
 from counterpoise.rehearsal.liquidation import MarginWatch
-from counterpoise.rehearsal.matching import Book, Match, Resting
+from counterpoise.rehearsal.matching import UNKNOWN, Book, Match, Resting
 from counterpoise.rehearsal.order_log import OrderLog
 from counterpoise.rehearsal.orders import ZERO, Algo, Order, OrderRequest, Refused, Status
 from counterpoise.rehearsal.positions import Position, cents
@@ -44,6 +43,8 @@ class Exchange:
         The replayed book of each symbol.
     marks : dict of str to MarkPrice
         Last mark event of each symbol.
+    countdowns : dict of str to int
+        When the open orders of a symbol are cancelled, ms.
     """
 
     def __init__(
@@ -61,8 +62,7 @@ class Exchange:
         self._orders = OrderLog()
         self._resting: dict[int, Resting] = {}
         self._algo_of: dict[int, Algo] = {}
-        self._trade_ids = count(1)
-        self._countdown: dict[str, int] = {}
+        self.countdowns: dict[str, int] = {}
         self._due_ms: float = math.inf
         self._margin = MarginWatch(self.account, self.cancel_all, self._close_out, self._told)
 
@@ -93,19 +93,33 @@ class Exchange:
         """Let time pass: expire GTD orders, and cancel what a countdown was not renewed for."""
         if now_ms < self._due_ms:
             return
-        for symbol, due_ms in list(self._countdown.items()):
+        for symbol, due_ms in list(self.countdowns.items()):
             if due_ms <= now_ms:
-                del self._countdown[symbol]
+                del self.countdowns[symbol]
                 self.cancel_all(symbol, now_ms)
         for order in list(self.account.open_orders.values()):
             if order.time_in_force == "GTD" and order.good_till_ms <= now_ms:
                 self._finish(order, "EXPIRED", "EXPIRED", now_ms)
         self._set_due()
 
+    def resume(self, orders: list[Order], algos: list[Algo], countdown: dict[str, int]) -> None:
+        """Go on with the orders of an earlier process; the account has its trades already."""
+        self._orders.resume(orders)
+        for order in filter(lambda one: one.is_open, orders):
+            self.account.open_orders[order.order_id] = order
+            self._rest(order).ahead = UNKNOWN
+        for algo in algos:
+            algo.order = algo.order and self._orders[algo.order.order_id]
+            if algo.order and algo.order.is_open:
+                self._algo_of[algo.order.order_id] = algo
+        self.algos.resume(algos)
+        self.countdowns = countdown
+        self._set_due()
+
     def _set_due(self) -> None:
-        dated = [o for o in self.account.open_orders.values() if o.time_in_force == "GTD"]
-        ends = [order.good_till_ms for order in dated]
-        self._due_ms = min([math.inf, *ends, *self._countdown.values()])
+        standing = self.account.open_orders.values()
+        ends = [order.good_till_ms for order in standing if order.time_in_force == "GTD"]
+        self._due_ms = min([math.inf, *ends, *self.countdowns.values()])
 
     def drain(self) -> list[VenueEvent]:
         """What happened to the account since the last call, in order."""
@@ -128,10 +142,7 @@ class Exchange:
         Raises
         ------
         Refused
-            With Binance's code: filters (-1111, -4003, -4005, -4014, -4016, -4024, -4164), -1121
-            symbol, -4120 conditional type, -4061 position side, -2022 nothing to reduce, -5022
-            post-only would take, -4116 client id taken by an open order, -2019 margin, -2027 too
-            large for the leverage, -4131 no counterparty within the band of a market order.
+            As ``admission.admit``.
         """
         self.advance(now_ms)
         return self._enter(request, now_ms, None)
@@ -201,18 +212,18 @@ class Exchange:
     def cancel_all(self, symbol: str, now_ms: int) -> list[Order]:
         """Cancel every open order of a symbol; conditional orders stay (``algos.cancel_all``)."""
         self.account.rules_of(symbol)
-        found = [order.order_id for order in self.open_orders(symbol)]
-        for order_id in found:
-            self._finish(self._orders[order_id], "CANCELED", "CANCELED", now_ms)
-        return [replace(self._orders[order_id]) for order_id in found]
+        found = [self._orders[order.order_id] for order in self.open_orders(symbol)]
+        for order in found:
+            self._finish(order, "CANCELED", "CANCELED", now_ms)
+        return [replace(order) for order in found]
 
     def countdown(self, symbol: str, ms: int, now_ms: int) -> None:
         """Cancel every open order of a symbol in so many ms unless told again; 0 ends it."""
         self.advance(now_ms)
         self.account.rules_of(symbol)
-        self._countdown.pop(symbol, None)
+        self.countdowns.pop(symbol, None)
         if ms > 0:
-            self._countdown[symbol] = now_ms + ms
+            self.countdowns[symbol] = now_ms + ms
         self._set_due()
 
     def query(
@@ -282,14 +293,15 @@ class Exchange:
             if order.type == "MARKET" or order.time_in_force in ("IOC", "FOK"):
                 self._finish(order, "EXPIRED", "EXPIRED", now_ms)
             else:
-                self._rest(order, ticks)
+                self._rest(order)
         self._expire_reduce_only(order.symbol, now_ms)
 
-    def _rest(self, order: Order, ticks: int) -> None:
-        steps = self.account.rules[order.symbol].steps(order.remaining)
-        resting = Resting(order.order_id, order.side, ticks, steps)
-        self._resting[order.order_id] = resting
-        self.books[order.symbol].add(resting)
+    def _rest(self, order: Order) -> Resting:
+        rules = self.account.rules[order.symbol]
+        ticks, steps = rules.ticks(order.price), rules.steps(order.remaining)
+        self._resting[order.order_id] = Resting(order.order_id, order.side, ticks, steps)
+        self.books[order.symbol].add(self._resting[order.order_id])
+        return self._resting[order.order_id]
 
     def _leave_book(self, order: Order) -> None:
         resting = self._resting.pop(order.order_id, None)
@@ -337,7 +349,7 @@ class Exchange:
             price,
             fee,
             maker=maker,
-            trade_id=next(self._trade_ids),
+            trade_id=len(self.account.trades) + 1,
             now_ms=now_ms,
         )
         self._tell(order, execution, now_ms, trade)

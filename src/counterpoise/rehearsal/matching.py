@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from counterpoise.rehearsal.feed import BookTicker, Depth, Level, Side, Trade
 
+#: Steps ahead of an order whose place in the queue is not known: the end of it.
+UNKNOWN = 1 << 62
+
 
 class Levels:
     """One side of the replayed book.

@@ -1,5 +1,6 @@
 """Every order the venue ever took, by id and by client id."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
@@ -15,6 +16,13 @@ class OrderLog:
         self._ids = count(FIRST_ID)
         self._orders: dict[int, Order] = {}
         self._latest: dict[tuple[str, str | None], Order] = {}
+
+    def resume(self, orders: Iterable[Order]) -> None:
+        """Take over the orders of an earlier process, oldest first; ids go on after them."""
+        for order in orders:
+            self._orders[order.order_id] = order
+            self._latest[order.symbol, order.client_id] = order
+        self._ids = count(max(self._orders, default=FIRST_ID - 1) + 1)
 
     def enter(
         self, request: OrderRequest, now_ms: int, *, reduces: bool, algo: Algo | None = None

@@ -5,13 +5,14 @@ Only two things differ from live: the addresses, and the clock.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials, Secret
 from counterpoise.errors import NotEnoughData
+from counterpoise.execution.records import Record
 from counterpoise.exposure.now import exposure_now
 from counterpoise.market.assemble import build_timeline
 from counterpoise.market.lake import Lake
@@ -74,7 +75,12 @@ def rehearsed_settings(settings: Settings, stage: Stage, state: Path) -> Setting
 
 
 async def rehearse(
-    settings: Settings, script: Script, state: Path, *, tell: Callable[[str], None]
+    settings: Settings,
+    script: Script,
+    state: Path,
+    *,
+    tell: Callable[[str], None],
+    watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> AtVenue:
     """Play a script with the live run in it.
 
@@ -84,7 +90,8 @@ async def rehearse(
     script : Script
     state : Path
         Folder of the run: journal, heartbeat, its own lake.
-    tell : callable
+    tell, watch : callable
+        As of ``trading.run.run``.
 
     Returns
     -------
@@ -104,7 +111,7 @@ async def rehearse(
         over = asyncio.Event()
         ending = asyncio.create_task(_end_of(stage, script, over))
         try:
-            await run(own, key, where, tell=tell, until=over, begin=stage.begin)
+            await run(own, key, where, tell=tell, until=over, begin=stage.begin, watch=watch)
         finally:
             ending.cancel()
             with suppress(asyncio.CancelledError):

@@ -3,6 +3,7 @@
 Nothing here changes anything; ``account`` does.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from counterpoise.rehearsal.filters import SymbolRules
@@ -48,6 +49,10 @@ class Valuation:
         self._positions = {
             (symbol, side): Position(symbol, side) for symbol in rules for side in sides
         }
+
+    def resume(self, positions: Iterable[Position]) -> None:
+        """Take over the positions of an earlier process."""
+        self._positions.update({(one.symbol, one.side): one for one in positions})
 
     def rules_of(self, symbol: str) -> SymbolRules:
         """Rules of a symbol; refuses an unknown one (-1121)."""

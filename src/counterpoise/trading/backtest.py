@@ -24,7 +24,16 @@ from counterpoise.config import Settings
 from counterpoise.execution.account import Account
 from counterpoise.execution.commands import Alarm, Command
 from counterpoise.execution.controller import Controller
-from counterpoise.execution.events import Event, Exposure, Funding, Mark, Signals, Snapshot
+from counterpoise.execution.events import (
+    Event,
+    Exposure,
+    Fill,
+    Funding,
+    Mark,
+    Operator,
+    Signals,
+    Snapshot,
+)
 from counterpoise.execution.records import Decision, FillBooked, OrderSent, Record, Shortfall
 from counterpoise.execution.remembered import Remembered
 from counterpoise.hedging.intent import Intent
@@ -49,6 +58,8 @@ CHUNK_H = 24
 CHECK_S, MAX_AGE_MS = 300.0, 600_000
 
 
+#: How the orders are named with which the venue takes over a position.
+TAKEN_OVER = "autoclose-"
 #: Columns of :class:`Driven` that are noted at each tick.
 _BY_TICK = tuple(column.name for column in fields(Driven) if column.name != "ts_ms")
 #: Records that are kept to the end.
@@ -98,9 +109,12 @@ class _Diary:
         self._close = math.nan
         self.records: list[Record] = []
         self.controller: Controller
+        self.shell: Shell
 
     def watch(self, event: Event, records: Sequence[Record], _commands: Sequence[Command]) -> None:
-        """Note how things stand at a decision of a bar."""
+        """Note how things stand at a decision of a bar; resume where the venue took over."""
+        if isinstance(event, Fill) and event.client_id.startswith(TAKEN_OVER):
+            self.shell.deliver(Operator(event.ts_ns, "resume", "the liquidation was seen"))
         for record in records:
             if isinstance(record, FillBooked):
                 self._traded_eth += record.size
@@ -191,8 +205,10 @@ def backtest(
     def liquidate(ts_ns: int, fee: float, price: float) -> None:
         liquidations.append(ts_ns)
         taken = controller.short_eth * price
-        left = max(controller.judge.account.equity_usd(price), 0.0)
-        shell.take_over(f"autoclose-{len(liquidations)}", min(fee * taken, left))
+        # What goes beyond the margin is the venue's loss.
+        charged = min(fee * taken, controller.judge.account.equity_usd(price))
+        funding.exchange.adjust_account(usdt(-charged))
+        shell.take_over(f"{TAKEN_OVER}{len(liquidations)}", charged)
 
     def account() -> Account:
         return controller.judge.account
@@ -215,7 +231,7 @@ def backtest(
     )
     begins = controller.start(Remembered(), _empty(rows[0]))
     shell = Shell(instrument_id, controller, diary.commit, link, begins)
-    shell.watch = diary.watch
+    shell.watch, diary.shell = diary.watch, shell
     link.shell = shell
     engine.add_strategy(shell)
     path = quote_path(

@@ -156,8 +156,8 @@ def diverge(
 
     costs = (
         money(
-            "fees",
-            before_orders(parts["fees"]),
+            "fees, those of liquidations included",
+            before_orders(parts["fees"]) + gone(np.cumsum(parts["liquidation"])),
             -gone(driven.fees_usd),
             "the share that took is an outcome here, a setting there",
         ),

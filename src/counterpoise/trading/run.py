@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from counterpoise.credentials import Credentials
 from counterpoise.errors import RetryLater
 from counterpoise.execution.controller import Controller
 from counterpoise.execution.events import Operator
-from counterpoise.execution.records import FundingBooked
+from counterpoise.execution.records import FundingBooked, Record
 from counterpoise.execution.remembered import Remembered
 from counterpoise.journal.place import place_in
 from counterpoise.journal.reading import Reader
@@ -131,6 +131,7 @@ async def run(
     tell: Callable[[str], None],
     until: asyncio.Event,
     begin: Callable[[], None] | None = None,
+    watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> None:
     """Keep the hedge until told to end.
 
@@ -145,6 +146,8 @@ async def run(
         Set when the run is to end.
     begin : callable, optional
         Called when everything is connected: a rehearsal lets its market go on.
+    watch : callable, optional
+        Told what was committed, after each event that led to something.
 
     Raises
     ------
@@ -215,6 +218,8 @@ async def run(
         link.shell = shell
         shell.failed = until.set
         held.enter_context(native_stderr(settings.run.state / NATIVE_LOG))
+        if watch is not None:
+            shell.watch = lambda _event, records, _commands: watch(records)
         node = node_of(shell, shell.instrument_id, credentials, where.wires, settings.run.state)
         _end_on_signals(until)
         running = asyncio.create_task(node.run_async())
