@@ -227,6 +227,8 @@ async def run(
         await _started(shell, running, until)
         if not shell.started.is_set():
             return
+        if known.moving is not None:
+            link.follow(known.moving)
         tell(f"Trading {symbol} on {this.venue} ({this.mode}); run {this.run_id}.")
         if begin is not None:
             begin()
