@@ -130,7 +130,7 @@ async def run(
     *,
     tell: Callable[[str], None],
     until: asyncio.Event,
-    begin: Callable[[], None] | None = None,
+    begin: Callable[[], object] | None = None,
     watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> None:
     """Keep the hedge until told to end.

@@ -1,0 +1,34 @@
+"""The live run over the real wire, killed by SIGKILL and started again."""
+
+import random
+import time
+
+import pytest
+
+from tests.rehearsal.killing import killing, main
+
+pytest.importorskip("nautilus_trader")
+#: Says when: drawn once, printed with a failure.
+SEED = 11
+
+
+def test_a_killed_run_goes_on_over_the_wire(tmp_path) -> None:
+    rng = random.Random(SEED)
+    with killing(tmp_path) as one:
+        one.begin()
+        time.sleep(rng.uniform(0.0, 3.0))
+        one.kill()
+        for _ in range(2):
+            one.begin()
+            one.says("Trading")
+            time.sleep(rng.uniform(0.5, 4.0))
+            one.kill()
+        one.begin()
+        one.settled()
+        one.kill()
+        print(f"seed {SEED}: killed {dict(one.phases)}")
+
+
+@pytest.mark.long
+def test_a_run_killed_two_hundred_times_goes_on_over_the_wire() -> None:
+    main(200, SEED)
