@@ -31,7 +31,7 @@ from counterpoise.rehearsal.stage import Script, Stage
 from counterpoise.trading.binance_account import BinanceAccount
 from counterpoise.trading.binance_rest import BinanceRest, Endpoints
 from counterpoise.units import HOUR_MS, to_ms
-from tests.rehearsal.lone_run import EXPOSURE_ETH, GIVEN, ratio_at
+from tests.rehearsal.lone_run import EXPOSURE_ETH, GIVEN, ROW_MS, ratio_at
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SPEED = 30.0
@@ -112,6 +112,11 @@ class Killing:
             assert self.process.poll() is None, (self.state.parent / "errors.txt").read_text()
             assert time.monotonic() < until, f"the run did not say {word!r}"
             time.sleep(0.02)
+
+    def wait_for_swing(self) -> None:
+        """Sleep until the bar clock wants another ratio."""
+        left_ms = ROW_MS - self.stage.clock.market_ms(time.time()) % ROW_MS
+        time.sleep(left_ms / 1000.0 / SPEED)
 
     def kill(self) -> str:
         """SIGKILL; the phase it fell into, by what is left."""
@@ -263,24 +268,24 @@ def killing(folder: Path) -> Iterator[Killing]:
         stage.close()
 
 
-def moment(rng: random.Random) -> tuple[bool, float]:
-    """Whether the run is to trade before it is killed, and how long after that."""
-    trades = rng.random() < 0.7
-    return trades, rng.uniform(0.0, 11.0 if trades else 5.0)
-
-
 def main(kills: int, seed: int) -> None:
     """Kill, look, and say what was found."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder, killing(Path(folder)) as one:
         for number in range(1, kills + 1):
-            trades, wait_s = moment(rng)
             one.begin()
-            if trades:
+            drawn = rng.random()
+            if drawn < 0.25:
+                where, wait_s = "after its begin", rng.uniform(0.0, 6.0)
+            elif drawn < 0.55:
+                where, wait_s = "after its start", rng.uniform(0.0, 6.0)
                 one.says("Trading")
+            else:
+                where, wait_s = "after a swing", rng.uniform(0.0, 4.0)
+                one.says("Trading")
+                one.wait_for_swing()
             time.sleep(wait_s)
-            phase = one.kill()
-            print(f"{number:4d}  {'traded' if trades else 'began'} {wait_s:4.1f} s  {phase}")
+            print(f"{number:4d}  {wait_s:4.1f} s {where}: {one.kill()}")
             if number % 20 == 0 or number == kills:
                 one.begin()
                 one.settled()

@@ -21,7 +21,8 @@ def test_a_killed_run_goes_on_over_the_wire(tmp_path) -> None:
         for _ in range(2):
             one.begin()
             one.says("Trading")
-            time.sleep(rng.uniform(0.5, 4.0))
+            one.wait_for_swing()
+            time.sleep(rng.uniform(0.2, 2.5))
             one.kill()
         one.begin()
         one.settled()

@@ -157,6 +157,8 @@ class Controller:
         self.reconciler.handle(event, out)
         self._count(event, out)
         if self.twap is not None:
+            if self.mode != "flattening" and self.halted_why:
+                self.twap.stop(out)
             self.twap.handle(event, out, may_place=not self.blocked())
         if self._ending:
             # What becomes of orders is still written down; nothing new begins.
@@ -201,12 +203,14 @@ class Controller:
         for record in out.records:
             if isinstance(record, FillBooked):
                 account.book(record)
-        if decision is None:
+        # Nothing was decided yet, or not since a person had the venue's position taken as true.
+        undecided = decision is None or account.short_eth != self.reconciler.counted_eth
+        if undecided:
             account.adopt(snapshot)
-        self.goal_eth = account.short_eth
         if known.halted:
             self.mode, self.why = "halted", known.halted
-        elif decision is not None:
+        self.goal_eth = account.short_eth
+        if decision is not None and not undecided and not self.halted_why:
             self.goal_eth = decision.target_eth
         if known.plan is not None:
             self.twap = Twap.resume(
@@ -218,7 +222,7 @@ class Controller:
                 settings=self.settings.twap,
                 client_id_prefix=self.prefix,
             )
-            if known.halted:
+            if undecided or self.halted_why:
                 self.twap.stop(out)
         self.margining.start(known.moving, known.last_move)
         self.margining.handle(snapshot, out)
@@ -327,6 +331,8 @@ class Controller:
             return "the position is not confirmed"
         if self.quote is None:
             return "no quote has arrived yet"
+        if self.judge.signals is None and self.mode != "flattening":
+            return "no hour has been told yet"
         return ""
 
     def _consider(self, cause: Cause, out: Outbox) -> None:
