@@ -166,6 +166,10 @@ class BadWire:
         self.stream(Trade(self.clock.now, price * 0.01, size * 0.001, "buy" if buys else "sell"))
         self.drained()
 
+    def jump_to(self, price: float) -> None:
+        """Let the market be somewhere else at once."""
+        self._mid = round(price * 100)
+
     def drained(self) -> None:
         """Tell what happened to the account."""
         self.watch()

@@ -171,6 +171,23 @@ def test_a_stop_rests_throughout_though_its_replacement_is_cut_short() -> None:
         assert len(calm.run.phases) == 2
 
 
+def test_a_stop_that_triggered_while_nobody_was_there_is_booked_and_followed_by_another() -> None:
+    calm = Calm(death(60.0, "", 0, down_s=20.0))
+    calm.until(65.0)
+    (stop,) = calm.wire.exchange.algos.open(SYMBOL)
+    assert stop.request.trigger is not None
+    calm.wire.jump_to(float(stop.request.trigger) * 1.002)
+    calm.until(79.0)
+    assert calm.wire.short_eth < 0.8 * EXPOSURE_ETH
+    left = calm.wire.short_eth
+    calm.until(85.0)
+    assert calm.journal.counted_short() == left
+    assert any("stop" in fill.client_id for fill in calm.of(FillBooked))
+    assert calm.run.controller is not None
+    assert not calm.run.controller.halted_why
+    calm.play()
+
+
 def by_hand(calm: Calm, amount: str) -> None:
     """Somebody trades on the account, and nobody is told."""
     calm.wire.exchange.account.adjust(SYMBOL, Decimal(amount))
@@ -196,6 +213,16 @@ def test_a_position_changed_by_hand_while_nobody_was_there_halts_until_a_person_
     calm.until(240.0)
     assert calm.wire.short_eth == 0.5 * EXPOSURE_ETH
     assert [mode.mode for mode in calm.of(Mode) if mode.by == "reconciler"] == ["halted", "resumed"]
+
+
+def test_a_schedule_that_was_halted_is_not_gone_on_with_after_a_resume() -> None:
+    calm = Calm(rows=((3.0, 0.8),))
+    calm.clock.at(at_s(12.0), lambda: by_hand(calm, "-2.0"))
+    calm.clock.at(at_s(40.0), lambda: calm.run.order("resume"))
+    calm.play()
+    assert [mode.mode for mode in calm.of(Mode) if mode.by == "reconciler"] == ["halted", "resumed"]
+    assert {plan.schedule_id: plan.status for plan in calm.of(Plan)}[1] == "abandoned"
+    assert max(fill.short_eth for fill in calm.of(FillBooked)) <= 0.8 * EXPOSURE_ETH
 
 
 def test_a_run_killed_after_a_resume_does_not_trade_back_what_was_adopted() -> None:

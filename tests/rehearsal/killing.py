@@ -20,7 +20,14 @@ from typing import Any
 
 from counterpoise.credentials import Credentials, Secret
 from counterpoise.execution.events import Snapshot
-from counterpoise.execution.records import AlertRaised, Decision, FillBooked, OrderSent, OrderState
+from counterpoise.execution.records import (
+    AlertRaised,
+    Decision,
+    FillBooked,
+    FundingBooked,
+    OrderSent,
+    OrderState,
+)
 from counterpoise.journal.chain import verify
 from counterpoise.journal.reading import Reader
 from counterpoise.journal.restart import remembered
@@ -195,6 +202,7 @@ class Killing:
             plans, loose = reader.working_plans(), reader.unsettled_orders()
             counted, decision = reader.counted_short(), reader.last_decision()
             booked = _filled(reader.records(FillBooked))
+            funded = [(one.ts_ns, one.usd) for one in reader.records(FundingBooked)]
         account = self.stage.ask("account")
         short = account["short_eth"]
         rows = {name: executed for name, _, executed in account["orders"] if executed > 0.0}
@@ -208,6 +216,9 @@ class Killing:
             return f"a short of {short}; wanted {wanted}, decided {decision.target_eth}"
         if counted is None or abs(counted - short) > 1e-9:
             return f"a short of {short}, counted {counted}"
+        paid = asyncio.run(self._ask(lambda asked: asked.funding(self.script.first_ms)))
+        if funded != [(one.ts_ns, one.usd) for one in paid]:
+            return f"funding of the venue that the journal lacks: {paid} and {funded}"
         seen = self.snapshot()
         names = [stop.client_id for stop in seen.stops]
         if STRANGER not in names:

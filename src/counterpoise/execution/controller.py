@@ -33,7 +33,7 @@ from counterpoise.execution.events import (
     Snapshot,
 )
 from counterpoise.execution.judge import Judge, Verdict
-from counterpoise.execution.margining import Margining
+from counterpoise.execution.margining import ASKS, Margining
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.plan import Filters, plan_schedule
 from counterpoise.execution.protection import Protection
@@ -128,7 +128,7 @@ class Controller:
         self.decision_id = self.schedule_id = 0
         self._retry_ns = self._wanted_ns = 0
         self._ending = False
-        self._halted_flags = -1
+        self._halted_flags, self._asked = -1, False
         self._moved_usd = 0.0
         self._taken_over: set[str] = set()
         self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
@@ -348,7 +348,10 @@ class Controller:
             return
         moves = abs(verdict.target_eth - committed) > _HALF * self.filters.step_eth
         halted = verdict.reasons & _HALTED
-        if not (bar or moves or halted != self._halted_flags):
+        asks = bool(verdict.reasons & ASKS)
+        # What was asked for may have been refused, or prices have moved since.
+        waits = asks and not self._asked and self._unfunded and not self._working
+        if not (bar or moves or waits or halted != self._halted_flags):
             self.verdict = verdict
             return
         blocked = self.blocked() if moves else ""
@@ -360,7 +363,7 @@ class Controller:
                 out.commands.append(QueryAccount("a decision waits for the position"))
             if not bar:
                 return
-        self._halted_flags = halted
+        self._halted_flags, self._asked = halted, asks
         self.verdict = verdict
         self.because = self.judge.because(verdict, committed)
         self._journal(cause, verdict, committed, out)
@@ -418,6 +421,11 @@ class Controller:
         price = self.judge.price
         return not away * price < self.filters.min_notional_usd
 
+    @property
+    def _unfunded(self) -> bool:
+        """Whether a larger short waits for collateral that is not seen at the venue yet."""
+        return self.goal_eth > max(self.short_eth, FUNDED * self.margining.largest_short_eth)
+
     def _pursue(self, out: Outbox) -> None:
         """Begin a schedule where the goal is not held and none is under way."""
         if self._working:
@@ -429,9 +437,8 @@ class Controller:
                 self._retry_ns = self.now_ns + wait_ms * NS_PER_MS
         if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
             return
-        raises = self.goal_eth > self.short_eth
-        if raises and self.goal_eth > FUNDED * self.margining.largest_short_eth:
-            return  # the collateral that was asked for is not seen at the venue yet
+        if self._unfunded:
+            return
         quote, row, verdict = self.quote, self.judge.signals, self.verdict
         assert quote is not None, "blocked() asks for a quote"
         away = self.goal_eth - self.short_eth

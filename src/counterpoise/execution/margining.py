@@ -33,7 +33,9 @@ URGENT_H = 24.0
 #: A person is asked again after an hour, or when the amount moved by a fifth.
 REMIND_NS, CHANGED = 3_600_000_000_000, 0.2
 
-_IN, _OUT = int(Reason.TOP_UP | Reason.UNFUNDED), int(Reason.RELEASE)
+#: Reasons of a decision that asks for collateral.
+ASKS = int(Reason.TOP_UP | Reason.UNFUNDED)
+_OUT = int(Reason.RELEASE)
 
 
 def hours_until(equity_usd: float, notional_usd: float, least: float, sigma_day: float) -> float:
@@ -108,7 +110,7 @@ class Margining:
         self._cooldown_ns = settings.transfer_cooldown_s * 1_000_000_000
         self._last = 0
         self._moving: Moved | None = None
-        self._overdue = self._owed = False
+        self._overdue = False
         self._moved_for = self._settled_ns = self._next_out_ns = self._next_try_ns = 0
         self._told_usd, self._told_ns = 0.0, 0
         self._leverage_ns, self._leverage_asked = 0, 0
@@ -179,7 +181,7 @@ class Margining:
         if decision.decision_id == self._moved_for:
             return
         missing = decision.collateral_usd - snapshot.equity_usd
-        if (decision.reasons & _IN or self._owed) and missing >= self._least_usd:
+        if decision.reasons & ASKS and missing >= self._least_usd:
             usd = float(math.ceil(missing))
             if self._automatic and now_ns >= self._next_try_ns:
                 self._move(decision, usd, now_ns, out)
@@ -198,7 +200,7 @@ class Margining:
     def _move(self, decision: Decision, usd: float, now_ns: int, out: Outbox) -> None:
         self._last += 1
         self._moved_for = decision.decision_id
-        self._overdue = self._owed = False
+        self._overdue = False
         self._moving = Moved(now_ns, f"{self._prefix}move-{self._last}", usd, "asked", "")
         out.records.append(self._moving)
         out.commands.append(Transfer(self._moving.client_id, usd))
@@ -229,8 +231,6 @@ class Margining:
             return
         moving, self._moving = self._moving, None
         self._settled_ns = now_ns
-        # Decisions made meanwhile counted on it.
-        self._owed = moving.usd > 0.0 and status != "done"
         self._next_out_ns = now_ns + self._cooldown_ns
         out.records.append(Moved(now_ns, moving.client_id, moving.usd, status, reason))
 
