@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from counterpoise.journal.restart import remembered
 from counterpoise.journal.tables import Run
 from counterpoise.market.lake import Lake
 from counterpoise.market.synthetic import generate
+from counterpoise.rehearsal.at_venue import VenueTrade
 from counterpoise.rehearsal.stage import Script, Stage
 from counterpoise.trading.binance_account import BinanceAccount
 from counterpoise.trading.binance_rest import BinanceRest, Endpoints
@@ -164,8 +165,10 @@ class Killing:
 
     def check(self, *, whole: bool = False) -> None:
         """What holds at any moment; ``whole`` reads every row of the journal."""
-        orders = self.stage.ask("account")["orders"]
-        names = [name for name, _, _ in orders]
+        account = self.stage.account()
+        # A stop that was triggered is an order as well, under the same name.
+        names = [name for name, _ in account.orders if _ours(name) and "stop" not in name]
+        names += [name for name, _ in account.stops if _ours(name)]
         assert len(names) == len(set(names)), "an order reached the venue twice"
         if not self.journal.exists():
             assert names == []
@@ -173,12 +176,13 @@ class Killing:
         with Reader(self.journal) as reader:
             sent = {order.client_id for order in reader.records(OrderSent)}
             assert set(names) <= sent, "the venue has an order that the journal does not know"
-            booked = _filled(reader.records(FillBooked))
-            for name, _, executed in orders:
-                assert booked.get(name, 0.0) <= executed + 1e-9, f"{name} was booked twice"
+            booked, traded = _filled(reader.records(FillBooked)), _filled(account.trades)
+            for name, size in booked.items():
+                assert size <= traded[name] + 1e-9, f"{name} was booked twice"
             numbers = [one.decision_id for one in reader.records(Decision)]
             assert numbers == list(range(1, len(numbers) + 1))
-            assert reader.mode() is None, reader.mode()
+            mode = reader.mode()
+            assert mode is None or mode.mode == "resumed", mode
             if whole:
                 with reader.snapshot() as connection:
                     assert verify(connection).findings == ()
@@ -203,15 +207,12 @@ class Killing:
             counted, decision = reader.counted_short(), reader.last_decision()
             booked = _filled(reader.records(FillBooked))
             funded = [(one.ts_ns, one.usd) for one in reader.records(FundingBooked)]
-        account = self.stage.ask("account")
-        short = account["short_eth"]
-        rows = {name: executed for name, _, executed in account["orders"] if executed > 0.0}
+        account = self.stage.account()
+        short, traded = account.short_eth, _filled(account.trades)
         if plans or any(order.trigger == 0.0 for order in loose) or decision is None:
             return f"at work: {plans}, {loose}"
-        if {name: round(size, 6) for name, size in booked.items()} != {
-            name: round(size, 6) for name, size in rows.items()
-        }:
-            return f"fills of the venue that the journal lacks: {rows} and {booked}"
+        if booked != traded:
+            return f"fills of the venue that the journal lacks: {traded} and {booked}"
         if abs(short - wanted) > LEAST_ETH or abs(short - decision.target_eth) > LEAST_ETH:
             return f"a short of {short}; wanted {wanted}, decided {decision.target_eth}"
         if counted is None or abs(counted - short) > 1e-9:
@@ -228,16 +229,44 @@ class Killing:
             return f"resting are {ours} and {seen.open_orders} over a short of {short}"
         return ""
 
+    def trade_by_hand(self) -> None:
+        """Somebody raises the short from the venue's own page."""
+        order = {"symbol": "ETHUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.5"}
+        order |= {"newClientOrderId": "web-hand"}
+        asyncio.run(self._ask(lambda account: account.rest.call("POST", "/fapi/v1/order", order)))
+
+    def halted(self) -> str:
+        """Wait until the run halted itself; why."""
+        until = time.monotonic() + SETTLED_S
+        while time.monotonic() < until:
+            with Reader(self.journal) as reader:
+                mode = reader.mode()
+            if mode is not None and mode.mode == "halted":
+                return mode.why
+            time.sleep(0.1)
+        raise AssertionError("the run did not halt")
+
+    def orders_sent(self) -> int:
+        """How many, stops aside."""
+        with Reader(self.journal) as reader:
+            return sum(order.trigger == 0.0 for order in reader.records(OrderSent))
+
     def alerts(self) -> Counter[str]:
         """Alerts so far, by what they are about."""
         with Reader(self.journal) as reader:
             return Counter(f"{a.severity} {a.key}" for a in reader.records(AlertRaised))
 
 
-def _filled(fills: list[FillBooked]) -> dict[str, float]:
+def _ours(client_id: str) -> bool:
+    return not client_id.startswith("web")
+
+
+def _filled(fills: Iterable[FillBooked | VenueTrade]) -> dict[str, float]:
+    """ETH by order of ours."""
     sums: dict[str, float] = {}
     for fill in fills:
-        sums[fill.client_id] = sums.get(fill.client_id, 0.0) + fill.size
+        if _ours(fill.client_id):
+            sums[fill.client_id] = round(sums.get(fill.client_id, 0.0) + fill.size, 6)
     return sums
 
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from counterpoise.watch.kill_switch import KillSwitch
 from tests.rehearsal.killing import killing, main
 
 pytest.importorskip("nautilus_trader")
@@ -26,6 +27,17 @@ def test_a_killed_run_goes_on_over_the_wire(tmp_path) -> None:
             one.kill()
         one.begin()
         one.settled()
+        one.kill()
+        # Somebody trades by hand while nobody runs: that halts until a person has looked.
+        one.trade_by_hand()
+        one.begin()
+        assert "0.5000" in one.halted()
+        sent = one.orders_sent()
+        time.sleep(1.0)
+        assert one.orders_sent() == sent
+        KillSwitch(one.state).ask_to_resume()
+        one.settled()
+        assert not KillSwitch(one.state).asked_to_resume()
         one.kill()
         print(f"seed {SEED}: killed {dict(one.phases)}")
 

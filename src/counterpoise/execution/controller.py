@@ -222,8 +222,6 @@ class Controller:
                 settings=self.settings.twap,
                 client_id_prefix=self.prefix,
             )
-            if undecided or self.halted_why:
-                self.twap.stop(out)
         self.margining.start(known.moving, known.last_move)
         self.margining.handle(snapshot, out)
         self.protection.start(known.orders.sent, known.last_stop, snapshot, out)
