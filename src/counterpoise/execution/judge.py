@@ -208,8 +208,7 @@ class Judge:
         if bar and math.isfinite(price):
             account.charge(now_ns, self._capital_cost, price)
         book, moment = desk.book, desk.moment
-        # Collateral on its way out backs nothing any more.
-        equity_usd = account.equity_usd(price) + min(account.coming_usd, 0.0)
+        equity_usd = account.equity_usd(price)
         book[SHORT, 0], book[PRICE, 0], book[EQUITY, 0] = committed_eth, price, equity_usd
         book[SHARE, 0], book[ON_WAY, 0], book[COST, 0] = (
             1.0,
