@@ -2,15 +2,19 @@
 
 import json
 import sqlite3
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from counterpoise.cli import app, run_command
+from counterpoise.config import load_settings
 from counterpoise.journal.store import Journal
+from tests.execution.test_shortfall import worked
 from tests.journal.samples import RUN, T0, fill, one_of_each, order
 
 Ask = Callable[..., Result]
@@ -111,3 +115,19 @@ def test_it_reads_while_a_run_writes(ask: Ask) -> None:
         journal.commit([order(0, "fresh")])
         assert "fresh" in ask("show", "--kind", "orders").output
         assert ask("verify").exit_code == 0
+
+
+def test_costs_are_fitted_from_what_was_worked(ask: Ask) -> None:
+    where = ("--journal", "state/worked.sqlite")
+    with Journal.open(Path("state/worked.sqlite"), run=RUN) as journal:
+        assert "expected 30 to fit a cost model" in str(ask("costs", *where).exception)
+        for cost, plan in zip(*worked(200, np.random.default_rng(3)), strict=True):
+            journal.commit([plan, cost])
+    said = ask("costs", *where).output.splitlines()
+    assert said[1] == "[costs]"
+    settings = load_settings(overrides={"costs": tomllib.loads("\n".join(said))["costs"]})
+    told = json.loads(ask("costs", "--json", *where).output)
+    assert told["schedules"] == 200
+    assert settings.costs.half_spread_bps == pytest.approx(0.8, rel=0.1)
+    low, high = told["half_spread_bps"]["low"], told["half_spread_bps"]["high"]
+    assert low <= told["half_spread_bps"]["value"] <= high

@@ -61,6 +61,12 @@ def journal() -> dict[str, Entry]:
     return {name: Entry(**entry) for name, entry in found.items()}
 
 
+def backtest() -> dict[str, Entry]:
+    """Quotes a second of the event-driven backtest, in a process of its own."""
+    told = run_process([sys.executable, "-m", "tests.benchmarks.backtest"]).printed
+    return {name: Entry(**entry) for name, entry in json.loads(told).items()}
+
+
 def trades() -> dict[str, Entry]:
     """An archive of trades to bars, on one core, in a process with one thread."""
     code = "import json; from tests.benchmarks.trades import trades as f; print(json.dumps(f()))"
@@ -75,6 +81,7 @@ GROUPS = {
     "simulation": simulation,
     "guard": guard,
     "feed": feed,
+    "backtest": backtest,
     "features": features,
     "live_signals": live_signals,
     "lstm": lstm,

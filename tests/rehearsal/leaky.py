@@ -43,7 +43,7 @@ class Faulty(stage.Stage):
 
     def begin(self) -> None:
         for kind, path, method in FAULTS:
-            self.arm(kind, path, method=method, times=2)
+            self.arm(kind, path, method=method)
         super().begin()
 
 

@@ -49,7 +49,7 @@ def begun(out: Path, *arguments: str, **settings: str) -> "subprocess.Popen[str]
 
 def beat_when(process: "subprocess.Popen[str]", state: Path, holds) -> Heartbeat:
     """The first heartbeat of which something holds."""
-    until = time.monotonic() + 120.0
+    until = time.monotonic() + 240.0
     while process.poll() is None and time.monotonic() < until:
         beat = read_heartbeat(state)
         if beat is not None and holds(beat):
@@ -62,7 +62,7 @@ def beat_when(process: "subprocess.Popen[str]", state: Path, holds) -> Heartbeat
 def test_hours_are_played_to_the_target_and_everything_adds_up(lake, tmp_path) -> None:
     arguments = ("--lake", str(lake), "--hours", "1", "--speed", "2400", "--json")
     process = begun(tmp_path, *arguments)
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=240)
     assert (process.returncode, errors) == (0, "")
     told = json.loads(out)
     assert told["rehearsal"]
@@ -103,7 +103,7 @@ def test_a_signal_ends_it_in_order_while_a_schedule_is_worked(lake, tmp_path) ->
         beat_when(process, state, lambda beat: beat.twap_side and beat.twap_filled > 0)
         process.send_signal(number)
     for state, process in runs.values():
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
         assert "6 of 6 hold" in out
         assert "1 under way" in out
@@ -131,7 +131,7 @@ def test_a_recorded_book_is_traded(real_data, real_lake, tmp_path) -> None:
         *("--speed", "60", "--json"),
         COUNTERPOISE_TWAP__HORIZON_MAX_S="120",
     )
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=240)
     assert (process.returncode, errors) == (0, "")
     told = json.loads(out)
     assert (told["passed"], told["made_up"]) == (True, False)

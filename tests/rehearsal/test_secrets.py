@@ -49,9 +49,9 @@ def runs(tmp_path_factory) -> "dict[str, tuple[Path, subprocess.CompletedProcess
             "--policy",
             "static_eth",
             "--hours",
-            "1",
+            "3",
         ]
-        arguments += ["--speed", "600", "--out", str(folder / how)]
+        arguments += ["--speed", "200", "--out", str(folder / how)]
         begun[how] = subprocess.Popen(
             [sys.executable, "-m", "tests.rehearsal.leaky", how, *arguments],
             stdout=subprocess.PIPE,
@@ -60,7 +60,7 @@ def runs(tmp_path_factory) -> "dict[str, tuple[Path, subprocess.CompletedProcess
         )
     done = {}
     for how, process in begun.items():
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=240)
         told = subprocess.CompletedProcess([], process.returncode, out, errors)
         done[how] = folder / how, told
     return done

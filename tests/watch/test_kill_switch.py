@@ -147,6 +147,24 @@ def test_commands_say_what_the_run_will_do(tmp_path, capfd):
     assert "goes on within a second" in capfd.readouterr().out
 
 
+def test_a_run_that_halted_itself_is_asked_to_go_on_until_it_did(tmp_path, capfd):
+    switch = KillSwitch(tmp_path)
+    running(tmp_path, halted_why="the venue has a short of 4 ETH")
+    assert not switch.asked_to_resume()
+    assert run_command(["resume", "--state", str(tmp_path)]) == 0
+    said = capfd.readouterr().out
+    assert "a short of 4 ETH" in said
+    assert "takes the venue's position as true" in said
+    assert KillSwitch(tmp_path).asked_to_resume()
+    switch.resumed()
+    switch.resumed()
+    assert not switch.asked_to_resume()
+    # Whoever halts afterwards means it.
+    switch.ask_to_resume()
+    switch.set("halt", "wait")
+    assert not switch.asked_to_resume()
+
+
 @pytest.mark.parametrize("answer", ["", "n\n", "\n"])
 def test_flatten_asks_and_does_nothing_without_a_yes(tmp_path, capfd, monkeypatch, answer):
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))

@@ -9,7 +9,7 @@ from counterpoise.cli.app import app
 from counterpoise.cli.exposure import only_eth
 from counterpoise.cli.fetch import moment
 from counterpoise.cli.output import Config, Json, LakeOption, print_json, print_table, progress_bar
-from counterpoise.errors import FixConfig
+from counterpoise.errors import FixConfig, NotEnoughData
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
@@ -88,6 +88,7 @@ def _run(
 
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake
+    from counterpoise.signals.forecasts import Forecasts
     from counterpoise.signals.training import forecast
     from counterpoise.study.reuse import FOLDER, Shelf, recall_forecasts
     from counterpoise.trading.both_drivers import (
@@ -102,14 +103,18 @@ def _run(
             Lake(settings.lake), settings.venue.names, settings.venue.symbol, end=settings.study.end
         )
         first, last = span_of(timeline, since, until)
-        forecasts = recall_forecasts(
-            Shelf(settings.lake / FOLDER),
-            timeline,
-            settings,
-            lambda: forecast(
-                timeline, settings, model_folder=settings.lake / "models", progress=progress
-            ),
-        )
+        try:
+            forecasts = recall_forecasts(
+                Shelf(settings.lake / FOLDER),
+                timeline,
+                settings,
+                lambda: forecast(
+                    timeline, settings, model_folder=settings.lake / "models", progress=progress
+                ),
+            )
+        except NotEnoughData:
+            # Not every policy reads them; one that does says that it knows nothing.
+            forecasts = Forecasts.unknown(timeline.ts_ms)
         both = run_both(
             timeline, forecasts, settings, first, last, every_s=every_s, progress=progress
         )

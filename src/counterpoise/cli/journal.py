@@ -1,4 +1,4 @@
-"""``journal verify | show``: is the journal what was written, and what is in it."""
+"""``journal verify | show | costs``: is it as written, what is in it, what did trading cost."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -117,3 +117,21 @@ def show(
         [(name, isinstance(rows[0][name], float)) for name in names],
         [[_cell(name, row[name]) for name in names] for row in rows],
     )
+
+
+@commands.command()
+def costs(where: Where = None, config: Config = None, json: Json = False) -> None:
+    """Cost model of the simulator as the schedules worked so far imply it."""
+    from counterpoise.execution.records import Plan
+    from counterpoise.execution.shortfall import calibrate
+
+    with _open(where, config) as reader:
+        found = calibrate(reader.shortfalls(0), reader.records(Plan))
+    if json:
+        print_json(asdict(found))
+        return
+    typer.echo(f"# from {found.schedules} schedules, 95 % intervals beside")
+    typer.echo("[costs]")
+    for name in ("half_spread_bps", "taker_share", "impact_coefficient"):
+        one = getattr(found, name)
+        typer.echo(f"{name} = {one.value:.4g}  # {one.low:.4g} to {one.high:.4g}")

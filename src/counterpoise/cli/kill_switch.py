@@ -87,22 +87,29 @@ def halt(why: Why = "asked for by hand", state: StateOption = None, config: Conf
 
 @app.command()
 def resume(state: StateOption = None, config: Config = None) -> None:
-    """Take halt and flatten back: trading goes on."""
+    """Take halt and flatten back, and accept the venue's position where the run halted itself."""
     from counterpoise.watch.kill_switch import KillSwitch
 
     folder = state_folder(state, config)
-    stood = KillSwitch(folder).clear()
+    switch = KillSwitch(folder)
+    stood = switch.clear()
     for one in stood:
         typer.echo(f"Taken back: {one}.")
     if not stood:
         typer.echo(f"Nothing stood in {folder}: trading was not halted by hand.")
     beat = _running(folder)
     if beat is None:
+        if folder.is_dir():
+            switch.ask_to_resume()
         typer.echo("Nothing runs here now; the next run starts trading.")
     elif stood:
         typer.echo(f"The run (pid {beat.pid}, {beat.mode}) goes on within a second.")
     elif beat.halted_why:
-        typer.echo(f"The run is halted for another reason: {beat.halted_why}.")
+        switch.ask_to_resume()
+        typer.echo(f"The run halted itself: {beat.halted_why}.")
+        typer.echo(
+            "It takes the venue's position as true at its next look, and goes on from there."
+        )
 
 
 @app.command()

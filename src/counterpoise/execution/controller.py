@@ -33,7 +33,7 @@ from counterpoise.execution.events import (
     Snapshot,
 )
 from counterpoise.execution.judge import Judge, Verdict
-from counterpoise.execution.margining import Margining
+from counterpoise.execution.margining import ASKS, Margining
 from counterpoise.execution.outbox import Outbox
 from counterpoise.execution.plan import Filters, plan_schedule
 from counterpoise.execution.protection import Protection
@@ -128,7 +128,7 @@ class Controller:
         self.decision_id = self.schedule_id = 0
         self._retry_ns = self._wanted_ns = 0
         self._ending = False
-        self._halted_flags = -1
+        self._halted_flags, self._asked = -1, False
         self._moved_usd = 0.0
         self._taken_over: set[str] = set()
         self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
@@ -157,6 +157,8 @@ class Controller:
         self.reconciler.handle(event, out)
         self._count(event, out)
         if self.twap is not None:
+            if self.mode != "flattening" and self.halted_why:
+                self.twap.stop(out)
             self.twap.handle(event, out, may_place=not self.blocked())
         if self._ending:
             # What becomes of orders is still written down; nothing new begins.
@@ -201,12 +203,14 @@ class Controller:
         for record in out.records:
             if isinstance(record, FillBooked):
                 account.book(record)
-        if decision is None:
+        # Nothing was decided yet, or not since a person had the venue's position taken as true.
+        undecided = decision is None or account.short_eth != self.reconciler.counted_eth
+        if undecided:
             account.adopt(snapshot)
-        self.goal_eth = account.short_eth
         if known.halted:
             self.mode, self.why = "halted", known.halted
-        elif decision is not None:
+        self.goal_eth = account.short_eth
+        if decision is not None and not undecided and not self.halted_why:
             self.goal_eth = decision.target_eth
         if known.plan is not None:
             self.twap = Twap.resume(
@@ -218,8 +222,6 @@ class Controller:
                 settings=self.settings.twap,
                 client_id_prefix=self.prefix,
             )
-            if known.halted:
-                self.twap.stop(out)
         self.margining.start(known.moving, known.last_move)
         self.margining.handle(snapshot, out)
         self.protection.start(known.orders.sent, known.last_stop, snapshot, out)
@@ -327,6 +329,8 @@ class Controller:
             return "the position is not confirmed"
         if self.quote is None:
             return "no quote has arrived yet"
+        if self.judge.signals is None and self.mode != "flattening":
+            return "no hour has been told yet"
         return ""
 
     def _consider(self, cause: Cause, out: Outbox) -> None:
@@ -342,7 +346,10 @@ class Controller:
             return
         moves = abs(verdict.target_eth - committed) > _HALF * self.filters.step_eth
         halted = verdict.reasons & _HALTED
-        if not (bar or moves or halted != self._halted_flags):
+        asks = bool(verdict.reasons & ASKS)
+        # What was asked for may have been refused, or prices have moved since.
+        waits = asks and not self._asked and self._unfunded and not self._working
+        if not (bar or moves or waits or halted != self._halted_flags):
             self.verdict = verdict
             return
         blocked = self.blocked() if moves else ""
@@ -354,7 +361,7 @@ class Controller:
                 out.commands.append(QueryAccount("a decision waits for the position"))
             if not bar:
                 return
-        self._halted_flags = halted
+        self._halted_flags, self._asked = halted, asks
         self.verdict = verdict
         self.because = self.judge.because(verdict, committed)
         self._journal(cause, verdict, committed, out)
@@ -412,6 +419,11 @@ class Controller:
         price = self.judge.price
         return not away * price < self.filters.min_notional_usd
 
+    @property
+    def _unfunded(self) -> bool:
+        """Whether a larger short waits for collateral that is not seen at the venue yet."""
+        return self.goal_eth > max(self.short_eth, FUNDED * self.margining.largest_short_eth)
+
     def _pursue(self, out: Outbox) -> None:
         """Begin a schedule where the goal is not held and none is under way."""
         if self._working:
@@ -423,9 +435,8 @@ class Controller:
                 self._retry_ns = self.now_ns + wait_ms * NS_PER_MS
         if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
             return
-        raises = self.goal_eth > self.short_eth
-        if raises and self.goal_eth > FUNDED * self.margining.largest_short_eth:
-            return  # the collateral that was asked for is not seen at the venue yet
+        if self._unfunded:
+            return
         quote, row, verdict = self.quote, self.judge.signals, self.verdict
         assert quote is not None, "blocked() asks for a quote"
         away = self.goal_eth - self.short_eth

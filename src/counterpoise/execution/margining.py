@@ -33,7 +33,9 @@ URGENT_H = 24.0
 #: A person is asked again after an hour, or when the amount moved by a fifth.
 REMIND_NS, CHANGED = 3_600_000_000_000, 0.2
 
-_IN, _OUT = int(Reason.TOP_UP | Reason.UNFUNDED), int(Reason.RELEASE)
+#: Reasons of a decision that asks for collateral.
+ASKS = int(Reason.TOP_UP | Reason.UNFUNDED)
+_OUT = int(Reason.RELEASE)
 
 
 def hours_until(equity_usd: float, notional_usd: float, least: float, sigma_day: float) -> float:
@@ -179,7 +181,7 @@ class Margining:
         if decision.decision_id == self._moved_for:
             return
         missing = decision.collateral_usd - snapshot.equity_usd
-        if decision.reasons & _IN and missing >= self._least_usd:
+        if decision.reasons & ASKS and missing >= self._least_usd:
             usd = float(math.ceil(missing))
             if self._automatic and now_ns >= self._next_try_ns:
                 self._move(decision, usd, now_ns, out)

@@ -77,6 +77,8 @@ class OrderStates:
 
     def __init__(self, unknown_wait_ns: int) -> None:
         self.known: dict[str, KnownOrder] = {}
+        #: Those that changed since they were last seen to be over; a year has very many orders.
+        self._open: dict[str, KnownOrder] = {}
         self._wait_ns = unknown_wait_ns
 
     def load(
@@ -87,7 +89,8 @@ class OrderStates:
     ) -> None:
         """Begin from the journal: orders sent, the last state of each, and what is booked."""
         for order in sent:
-            self.known[order.client_id] = KnownOrder(order, since_ns=order.ts_ns)
+            known = KnownOrder(order, since_ns=order.ts_ns)
+            self.known[order.client_id] = self._open[order.client_id] = known
         for state in states:
             known = self.known[state.client_id]
             known.status, known.filled_eth = state.status, state.filled_eth
@@ -98,17 +101,18 @@ class OrderStates:
 
     def sent(self, order: OrderSent) -> None:
         """Know an order that is about to leave; before its command does."""
-        self.known[order.client_id] = KnownOrder(
-            order, since_ns=order.ts_ns, followed=order.schedule_id > 0
-        )
+        known = KnownOrder(order, since_ns=order.ts_ns, followed=order.schedule_id > 0)
+        self.known[order.client_id] = self._open[order.client_id] = known
 
     def booked(self, client_id: str, size: float) -> None:
         """Know that so much of an order is booked."""
-        self.known[client_id].booked_eth += size
+        order = self._open[client_id] = self.known[client_id]
+        order.booked_eth += size
 
     def in_the_air(self) -> Iterator[KnownOrder]:
         """Orders that may fill or owe fills, stops that rest included."""
-        return (order for order in self.known.values() if order.in_the_air)
+        self._open = {name: order for name, order in self._open.items() if order.in_the_air}
+        return iter(self._open.values())
 
     def could_fill(self, side: Side, resting_stops: set[str]) -> float:
         """ETH that orders in the air could have filled without our knowing.
@@ -130,6 +134,7 @@ class OrderStates:
         order = self.known.get(event.client_id)
         if order is None:
             return
+        self._open[event.client_id] = order
         if event.status == "missing":
             self._not_found(order, event, out)
             return
@@ -166,6 +171,7 @@ class OrderStates:
             order = self.known[client_id]
             settled = order.status in ENDED and asked_ns - order.since_ns >= self._wait_ns
             if settled:
+                self._open[client_id] = order
                 event = OrderUpdate(asked_ns, client_id, "open", resting.filled_eth)
                 (self._become if order.stop else self._late)(order, event, out)
         for order in list(self.in_the_air()):

@@ -249,7 +249,9 @@ class Protection:
         before = self._strangers
         self._strangers = any(order.client_id not in self._ours for order in snapshot.open_orders)
         if self._strangers and not before and self._settings.countdown_s:
-            self.end(out)
+            self._armed_ns = None
+            # An earlier run may have armed it.
+            out.commands.append(Countdown(0))
             out.commands.append(
                 Alarm(
                     "warning",
@@ -265,6 +267,8 @@ class Protection:
         countdown_ns = self._settings.countdown_s * 1_000_000_000
         out.commands.append(WakeAt(now_ns + countdown_ns // REFRESHES, WAKE))
         seen = now_ns - self._asked_ns <= self._max_age_ns
+        if self._strangers:
+            out.commands.append(Countdown(0))  # the one before may be lost
         if self._down or self._strangers or not seen:
             return
         if self._armed_ns is not None and now_ns - self._armed_ns >= countdown_ns:

@@ -4,7 +4,7 @@ It reads while a run writes, and cannot change anything.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from math import nan
 from pathlib import Path
@@ -190,6 +190,22 @@ class Reader:
         )
         wanted = wanted.where(c.client_id.not_in(settled), filled < c.size - _ROUNDING)
         return self._ask(OrderSent, wanted.order_by(c.seq))
+
+    def orders_of(self, schedule_id: int) -> list[OrderSent]:
+        """Orders of a schedule, in the order they were sent."""
+        wanted, c = self._select(OrderSent)
+        return self._ask(OrderSent, wanted.where(c.schedule_id == schedule_id).order_by(c.seq))
+
+    def about(self, kind: type[Kind], orders: Collection[str]) -> list[Kind]:
+        """``OrderState`` or ``FillBooked`` of orders by client id; some hundreds at most."""
+        wanted, c = self._select(kind)
+        return self._ask(kind, wanted.where(c.client_id.in_(orders)).order_by(c.seq))
+
+    def last_stop(self) -> OrderSent | None:
+        """The stop that was sent last."""
+        wanted, c = self._select(OrderSent)
+        last = self._ask(OrderSent, wanted.where(c.trigger > 0.0).order_by(c.seq.desc()).limit(1))
+        return next(iter(last), None)
 
     def counted_short(self) -> float | None:
         """Short as we counted it last, ETH: after a fill, or beside the account as it was seen."""

@@ -309,7 +309,8 @@ ENDPOINTS: Endpoints = {
     ("PUT", "/fapi/v1/listenKey"): _key_only(keep_listen_key),
     ("DELETE", "/fapi/v1/listenKey"): _key_only(close_listen_key),
     ("GET", "/sapi/v1/account/apiRestrictions"): Endpoint(restrictions),
-    ("POST", "/sapi/v1/asset/transfer"): Endpoint(transfer, 900),
+    # 900 of the wallet's own budget; nothing of that of futures.
+    ("POST", "/sapi/v1/asset/transfer"): Endpoint(transfer, 0),
     ("GET", "/sapi/v1/asset/transfer"): Endpoint(transfers),
     ("POST", "/sapi/v1/asset/get-funding-asset"): Endpoint(outside),
     ("GET", "/api/v3/account"): Endpoint(spot_account, 20),

@@ -91,11 +91,12 @@ class Stage:
             self.close()
             raise
 
-    def begin(self) -> None:
-        """Let the market go on, here and there from the same moment."""
+    def begin(self) -> float:
+        """Let the market go on, here and there from the same moment; which wall time, s."""
         at_s = time.time()
         self.clock.begin(at_s)
         self._mine.send(("begin", at_s))
+        return at_s
 
     def account(self) -> AtVenue:
         """The account as the venue itself has it."""

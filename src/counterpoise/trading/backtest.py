@@ -241,6 +241,8 @@ def backtest(
         engine.add_data(data, ClientId("COUNTERPOISE"))
         engine.run(streaming=True)
         engine.clear_data()
+        # What is over is in the diary; without this a year of orders would stay in memory.
+        engine.cache.purge_closed_orders(int(where.ts_ms[done - 1]) * NS_PER_MS, HOUR_MS // 1000)
         if progress is not None:
             progress(done)
     engine.end()

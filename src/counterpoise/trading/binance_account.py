@@ -254,28 +254,29 @@ class BinanceAccount:
         Raises
         ------
         UnknownFate
-            It is not in the list of transfers either: look at the wallet before another one.
+            It is not in the list of transfers either: look again before another one.
         """
-        kind = "MAIN_UMFUTURE" if usd > 0 else "UMFUTURE_MAIN"
-        amount = abs(Decimal(repr(usd))).quantize(Decimal("1e-8"), ROUND_DOWN)
-        begun_ms = self._now_ns() // _MS
+        kind, amount = _as_transferred(usd)
+        begun_ns = self._now_ns()
         given: dict[str, str | int] = {"type": kind, "asset": "USDT", "amount": f"{amount:f}"}
         try:
             await self.rest.call("POST", "/sapi/v1/asset/transfer", given)
         except VenueRefused as refused:
             return TransferDone(self._now_ns(), client_id, usd, False, str(refused))
         except UnknownFate:
-            if not await self._transferred(kind, amount, begun_ms):
+            if not await self.transferred(usd, begun_ns):
                 raise
         return TransferDone(self._now_ns(), client_id, usd, True)
 
-    async def _transferred(self, kind: str, amount: Decimal, since_ms: int) -> bool:
-        """Whether the list of transfers has it; a list that is not told has nothing."""
+    async def transferred(self, usd: float, since_ns: int) -> bool | None:
+        """Whether the venue lists a transfer since a moment; None where it does not tell."""
+        kind, amount = _as_transferred(usd)
+        since_ms = since_ns // _MS
         given: dict[str, str | int] = {"type": kind, "startTime": since_ms}
         try:
             listed = await self.rest.call("GET", "/sapi/v1/asset/transfer", given)
         except (VenueRefused, RetryLater):
-            return False
+            return None
         with reading("asset/transfer"):
             return any(
                 Decimal(row["amount"]) == amount and int(row["timestamp"]) >= since_ms
@@ -352,6 +353,12 @@ class BinanceAccount:
             price = float(found["indexPrice"])
             self._prices[asset] = (time.monotonic() + 60.0, price)
         return float(amount) * price
+
+
+def _as_transferred(usd: float) -> tuple[str, Decimal]:
+    """Kind and amount of a transfer as the venue lists it."""
+    amount = abs(Decimal(repr(usd))).quantize(Decimal("1e-8"), ROUND_DOWN)
+    return "MAIN_UMFUTURE" if usd > 0 else "UMFUTURE_MAIN", amount
 
 
 def _side(given: str) -> Side:

@@ -141,7 +141,8 @@ def run_both(
         later = stamp(int(timeline.ts_ms[known[0]])) if len(known) else "never in this lake"
         raise NotEnoughData(
             f"policy {policy.name} does not know what to do at {stamp(int(timeline.ts_ms[first]))} "
-            f"(first known later: {later}). Next: choose another --from, or another --policy."
+            f"(first known later: {later}). Next: choose another --from or --policy, or import "
+            "more history, which the forecasts may need."
         )
 
     def told(done: int) -> None:

@@ -12,13 +12,16 @@ from typing import Any
 from counterpoise.errors import CounterpoiseError
 from counterpoise.execution.commands import (
     Alarm,
+    Cancel,
+    CancelStop,
     Countdown,
     QueryAccount,
     QueryOrder,
     SetLeverage,
     Transfer,
 )
-from counterpoise.execution.events import Link, OrderUpdate, Snapshot, TransferDone
+from counterpoise.execution.events import Fill, Link, OrderUpdate, Snapshot, TransferDone
+from counterpoise.execution.records import Moved
 from counterpoise.trading.binance_account import BinanceAccount
 from counterpoise.trading.binance_rest import UnknownFate
 from counterpoise.trading.shell import Asked, Shell
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 STOP = "-stop-"
 #: Least seconds between two queries of the account.
 SPACING_S = 0.5
+#: Looks at the list of transfers and seconds between them: longer than a request may travel.
+LOOKS, LOOK_S = 3, 5.0
 
 
 class LiveLink:
@@ -69,8 +74,13 @@ class LiveLink:
                 self._alerts.send(command)
             case QueryAccount():
                 self._ask_account()
-            case QueryOrder():
-                self._begin(self._order(command.client_id))
+            case QueryOrder(client_id=name):
+                query = self._account.query_stop if STOP in name else self._account.query_order
+                self._begin(self._order(name, query(name)))
+            case Cancel(client_id=name):
+                self._begin(self._order(name, self._account.cancel_order(name)))
+            case CancelStop(client_id=name):
+                self._begin(self._order(name, self._account.cancel_stop(name)))
             case SetLeverage():
                 self._begin(self._leverage(command))
             case Transfer():
@@ -126,10 +136,11 @@ class LiveLink:
             self.shell.deliver(Link(self.shell.now_ns(), "account", True))
         return found
 
-    async def _order(self, client_id: str) -> None:
-        query = self._account.query_stop if STOP in client_id else self._account.query_order
+    async def _order(
+        self, client_id: str, asked: Awaitable[tuple[OrderUpdate, tuple[Fill, ...]]]
+    ) -> None:
         try:
-            update, fills = await query(client_id)
+            update, fills = await asked
         except CounterpoiseError as refused:
             # Whoever asked asks again when the answer does not come.
             log.warning("order %s was not told: %s", client_id, refused)
@@ -159,17 +170,40 @@ class LiveLink:
         self._ask_account()
 
     async def _transfer(self, asked: Transfer) -> None:
+        begun_ns = self.shell.now_ns()
         try:
             done = await self._account.transfer(asked.client_id, asked.usd)
         except UnknownFate as unknown:
-            # It stays under way until a person has looked: it is never repeated.
             log.error("%s", unknown)
+            await self._find(asked.client_id, asked.usd, begun_ns)
             return
         except CounterpoiseError as refused:
             done = TransferDone(
                 self.shell.now_ns(), asked.client_id, asked.usd, False, str(refused)
             )
         self.shell.deliver(done)
+        self._ask_account()
+
+    def follow(self, moving: Moved) -> None:
+        """Find out what became of a transfer of an earlier run; it is never repeated unseen."""
+        self._begin(self._find(moving.client_id, moving.usd, moving.ts_ns))
+
+    async def _find(self, client_id: str, usd: float, since_ns: int) -> None:
+        """Look it up until a request can no longer be on its way; then it did not happen.
+
+        Where the venue does not tell its list it stays under way until a person has looked.
+        """
+        listed = await self._account.transferred(usd, since_ns)
+        for _ in range(LOOKS):
+            if listed:
+                break
+            await asyncio.sleep(LOOK_S)
+            listed = await self._account.transferred(usd, since_ns)
+        if listed is None:
+            log.error("what became of transfer %s was not told", client_id)
+            return
+        why = "" if listed else "the venue does not list it, so it never arrived"
+        self.shell.deliver(TransferDone(self.shell.now_ns(), client_id, usd, listed, why))
         self._ask_account()
 
     async def _countdown(self, asked: Countdown) -> None:

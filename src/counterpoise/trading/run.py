@@ -130,7 +130,7 @@ async def run(
     *,
     tell: Callable[[str], None],
     until: asyncio.Event,
-    begin: Callable[[], None] | None = None,
+    begin: Callable[[], object] | None = None,
     watch: Callable[[Sequence[Record]], None] | None = None,
 ) -> None:
     """Keep the hedge until told to end.
@@ -193,6 +193,8 @@ async def run(
         funded_ns = booked[0].ts_ns if booked else first.ts_ns
         funded_ms = funded_ns // NS_PER_MS + 1
         standing = switch.standing()
+        if known.orders.halted is None:
+            switch.resumed()  # a halt to come is another matter
         if standing is not None:
             known = replace(known, halted=str(standing))
         controller = Controller(
@@ -227,6 +229,8 @@ async def run(
         await _started(shell, running, until)
         if not shell.started.is_set():
             return
+        if known.moving is not None:
+            link.follow(known.moving)
         tell(f"Trading {symbol} on {this.venue} ({this.mode}); run {this.run_id}.")
         if begin is not None:
             begin()
@@ -356,7 +360,15 @@ async def _watch_switch(
     """Obey the files of the kill switch, set or taken back."""
     if known is not None and known.order == "flatten":
         shell.deliver(Operator(now_ns(), "flatten", str(known)))
+    resuming = False
     while True:
+        if not switch.asked_to_resume():
+            resuming = False
+        elif not shell.controller.halted_why:
+            switch.resumed()
+        elif not resuming:
+            resuming = True
+            shell.deliver(Operator(now_ns(), "resume", "the venue's position was accepted"))
         standing = switch.standing()
         if (standing is None) != (known is None) or (
             standing is not None and known is not None and standing.order != known.order

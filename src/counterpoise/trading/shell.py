@@ -65,7 +65,7 @@ from counterpoise.trading.refusals import WOULD_TAKE, refusal_of
 from counterpoise.units import NS_PER_MS, NS_PER_S
 
 #: Of what the shell asks an account link: everything NautilusTrader does not do.
-Asked = QueryOrder | QueryAccount | SetLeverage | Transfer | Countdown | Alarm
+Asked = Cancel | CancelStop | QueryOrder | QueryAccount | SetLeverage | Transfer | Countdown | Alarm
 
 
 class AccountLink(Protocol):
@@ -273,8 +273,9 @@ class Shell(Strategy):  # type: ignore[misc]
                 )
             case Cancel(client_id=name) | CancelStop(client_id=name):
                 order = self.cache.order(ClientOrderId(name))
-                if order is None:
-                    self._link.send(QueryOrder(name))
+                if order is None or order.strategy_id != self.id:
+                    # Of an earlier run: NautilusTrader may not know it, and tells us nothing of it.
+                    self._link.send(command)
                 elif not order.is_closed:
                     self.cancel_order(order)
             case WakeAt():

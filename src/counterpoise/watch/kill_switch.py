@@ -1,4 +1,4 @@
-"""The kill switch: two files in the state folder that any process can set and no crash forgets.
+"""The kill switch: files in the state folder that any process can set and no crash forgets.
 
 ``HALT`` stops every order that would open or move the hedge; ``FLATTEN`` closes our position and
 then stays halted. A file that is there counts, whatever is in it. The run looks at every turn.
@@ -21,6 +21,8 @@ from counterpoise.errors import printable
 Wanted = Literal["halt", "flatten"]
 #: What is in force when both files are there comes first.
 _FILES: tuple[tuple[Wanted, str], ...] = (("flatten", "FLATTEN"), ("halt", "HALT"))
+#: There while a run that halted itself is to take the venue's position as true and go on.
+_RESUME = "RESUME"
 _SIGNALS: tuple[tuple[str, Wanted], ...] = (("SIGUSR1", "halt"), ("SIGUSR2", "flatten"))
 
 
@@ -88,6 +90,7 @@ class KillSwitch:
             The folder cannot be written; nothing was set.
         """
         self.state.mkdir(parents=True, exist_ok=True)
+        self.resumed()
         file = self.state / dict(_FILES)[order]
         if file.exists():
             return _parsed(order, _text(file))
@@ -105,6 +108,26 @@ class KillSwitch:
             file.touch()
         _sync_folder(self.state)
         return wanted
+
+    def ask_to_resume(self) -> None:
+        """Have a run that halted itself, because the position was not its own, go on.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be written.
+        """
+        self.state.mkdir(parents=True, exist_ok=True)
+        (self.state / _RESUME).touch()
+        _sync_folder(self.state)
+
+    def asked_to_resume(self) -> bool:
+        """Whether somebody did, and it was not done yet."""
+        return (self.state / _RESUME).exists()
+
+    def resumed(self) -> None:
+        """Know that it was done, or that there was nothing to do."""
+        (self.state / _RESUME).unlink(missing_ok=True)
 
     def clear(self) -> list[Standing]:
         """Take everything back; what stood until now."""
