@@ -19,9 +19,11 @@ from pathlib import Path
 import pytest
 
 from counterpoise.config import Settings, load_settings
-from counterpoise.errors import FixConfig, RetryLater
+from counterpoise.errors import FixConfig, NotEnoughData, RetryLater
 from counterpoise.execution.records import FillBooked
 from counterpoise.journal.reading import Reader
+from counterpoise.market.lake import Lake
+from counterpoise.market.synthetic import generate
 from counterpoise.rehearsal.paper import PaperVenue, paper_of
 from counterpoise.rehearsal.paper_account import PAPER_FILE
 from counterpoise.trading.binance_account import BinanceAccount
@@ -157,6 +159,16 @@ def test_the_journal_of_another_account_is_no_place_for_a_new_one(tmp_path, sour
     (settings.run.state / "journal.sqlite").touch()
     with pytest.raises(FixConfig, match="name a new folder with --state"):
         paper_of(settings, 20.0, None)
+
+
+def test_a_lake_that_the_real_market_cannot_bring_up_to_date_is_refused(tmp_path, source) -> None:
+    settings = settings_of(tmp_path, source)
+    none = settings.model_copy(update={"lake": tmp_path / "none"})
+    with pytest.raises(NotEnoughData, match="counterpoise update"):
+        paper_of(none, 20.0, None)
+    Lake(none.lake).write(generate(1, days=2), synthetic=True)
+    with pytest.raises(FixConfig, match="a lake of the real market"):
+        paper_of(none, 20.0, None)
 
 
 def counterpoise(*arguments: str) -> "subprocess.Popen[str]":

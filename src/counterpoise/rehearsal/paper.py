@@ -18,8 +18,10 @@ from typing import Any
 
 from counterpoise.config import Settings
 from counterpoise.credentials import Credentials, Secret
-from counterpoise.errors import CounterpoiseError, FixConfig, RetryLater
+from counterpoise.errors import CounterpoiseError, FixConfig, NotEnoughData, RetryLater
 from counterpoise.execution.records import Record
+from counterpoise.market.lake import Lake
+from counterpoise.market.layouts import DatasetKey
 from counterpoise.rehearsal.paper_account import PAPER_FILE
 from counterpoise.trading.binance_rest import Endpoints
 from counterpoise.trading.node import Wires
@@ -129,8 +131,12 @@ def paper_of(settings: Settings, exposure_eth: float, usd: float | None) -> Pape
     Raises
     ------
     FixConfig
-        An amount for an account that exists, or a state folder with the journal of another one.
+        An amount for an account that exists, a state folder with the journal of another one, or a
+        lake of a made market.
+    NotEnoughData
+        The lake has no bars of the perpetual to go on from.
     """
+    _refuse_other_lake(settings)
     state = settings.run.state
     file = state / PAPER_FILE
     if file.exists() and usd is not None:
@@ -157,6 +163,21 @@ def paper_of(settings: Settings, exposure_eth: float, usd: float | None) -> Pape
         usd,
         exposure_eth,
     )
+
+
+def _refuse_other_lake(settings: Settings) -> None:
+    """Refuse a lake that the services of the real market cannot bring up to date."""
+    key = DatasetKey("perp_bars", settings.venue.names[0], settings.venue.symbol, "1h")
+    held = Lake(settings.lake).datasets().get(key)
+    if held is None:
+        raise NotEnoughData(
+            f"the lake {settings.lake} has no hourly bars of {key.symbol} on {key.venue}. Next: "
+            "counterpoise update, then run the same command again."
+        )
+    if held.synthetic:
+        raise FixConfig(
+            "lake", str(settings.lake), "a lake of the real market", "name another with --lake"
+        )
 
 
 async def trade_on_paper(
