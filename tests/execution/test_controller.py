@@ -139,7 +139,7 @@ class Desk:
             if second % 5 == 0:
                 self.mark()
                 self.tell(self.snapshot())
-            if not self.controller.twap:
+            if not self.controller.pursuit.twap:
                 return
 
 
@@ -184,11 +184,11 @@ def test_a_new_target_is_netted_into_the_schedule_under_way() -> None:
     desk = Desk()
     desk.ready()
     desk.bar(0.5)
-    first = desk.controller.twap
+    first = desk.controller.pursuit.twap
     desk.quote(5.0)
     desk.mark()
     out = desk.bar(0.6)
-    assert desk.controller.twap is first
+    assert desk.controller.pursuit.twap is first
     replanned = [row for row in out.records if isinstance(row, Plan)]
     assert [row.schedule_id for row in replanned] == [1]
     assert replanned[0].size == pytest.approx(600.0)
@@ -291,7 +291,7 @@ def test_funding_counts_once_and_a_missing_intent_moves_nothing() -> None:
     desk.mark()
     unknown = dict.fromkeys(("lo", "hi", "to_lo", "to_hi", "target"), math.nan)
     assert placed(desk.bar(0.5, **unknown)) == []
-    assert desk.controller.goal_eth == pytest.approx(500.0)
+    assert desk.controller.pursuit.goal_eth == pytest.approx(500.0)
 
 
 def test_no_short_is_opened_that_the_collateral_at_the_venue_does_not_carry() -> None:

@@ -9,7 +9,6 @@ import math
 from typing import Literal
 
 from counterpoise.config import Settings
-from counterpoise.decision.fast_band import timing
 from counterpoise.decision.moment import (
     STATE_MINUTE,
     STATE_MOVED,
@@ -28,15 +27,15 @@ from counterpoise.execution.events import (
     Operator,
     OrderUpdate,
     Quote,
-    Side,
     Signals,
     Snapshot,
 )
 from counterpoise.execution.judge import Judge, Verdict
 from counterpoise.execution.margining import ASKS, Margining
 from counterpoise.execution.outbox import Outbox
-from counterpoise.execution.plan import Filters, plan_schedule
+from counterpoise.execution.plan import Filters
 from counterpoise.execution.protection import Protection
+from counterpoise.execution.pursuit import HALF, Pursuit
 from counterpoise.execution.reconcile import Reconciler
 from counterpoise.execution.records import (
     AlertRaised,
@@ -50,23 +49,17 @@ from counterpoise.execution.records import (
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.strangers import VENUES_OWN
 from counterpoise.execution.twap import Twap
-from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
+from counterpoise.units import NS_PER_HOUR, NS_PER_MS
 from counterpoise.venues.contract import Contract
 
 #: What led to a decision. A mark or an exposure is acted on with the next quote or bar.
 Cause = Literal["bar", "quote", "position", "order"]
 #: A quote this shortly before a full hour is the close, and the bar decides on it.
 CLOSE_NS = NS_PER_MS
-#: After a schedule that could not be finished, so many waits for an unknown order until another.
-RETRY_WAITS = 3
-#: Daily volatility and volume of a market that no bar has told of: livelier and thinner than it is.
-UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH = 0.05, 500_000.0
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
 FUNDED = 1.02
 #: Collateral that came or went without us is noticed from here on, USD.
 NOTICED_USD = 1.0
-#: Parts of a size step below which a size is rounding.
-_HALF = 0.5
 _HALTED = int(Reason.HALTED)
 #: Why an order of ours is refused before it leaves; a code no venue uses.
 REFUSED_HERE = -1
@@ -93,8 +86,8 @@ class Controller:
 
     Attributes
     ----------
-    goal_eth : float
-        Short that was last decided on.
+    pursuit : Pursuit
+        What was last decided on, and the schedule that works on it.
     mode : {"trading", "halted", "flattening"}
     why : str
         Why nothing is trading; empty while it may.
@@ -117,21 +110,18 @@ class Controller:
         self.protection = Protection(prefix, contract, *guards, self.reconciler.orders)
         self.margining = Margining(prefix, contract, *guards, self.judge.keep_alive)
         self.prefix = prefix
-        self.twap: Twap | None = None
-        self.goal_eth = 0.0
+        self.pursuit = Pursuit(settings, self.filters, prefix)
         self.mode: Literal["trading", "halted", "flattening"] = "trading"
         self.why = ""
         self.verdict: Verdict | None = None
         self.because = ""
         self.now_ns = 0
         self.quote: Quote | None = None
-        self.decision_id = self.schedule_id = 0
-        self._retry_ns = self._wanted_ns = 0
+        self.decision_id = 0
         self._ending = False
         self._halted_flags, self._asked = -1, False
         self._moved_usd = 0.0
         self._taken_over: set[str] = set()
-        self._sigma_day, self._volume_day_eth = UNKNOWN_SIGMA_DAY, UNKNOWN_VOLUME_ETH
 
     @property
     def short_eth(self) -> float:
@@ -141,7 +131,7 @@ class Controller:
     @property
     def committed_eth(self) -> float:
         """Short that is held when everything under way is done."""
-        return self.goal_eth if self._leftover() else self.short_eth
+        return self.pursuit.goal_eth if self._leftover() else self.short_eth
 
     def handle(self, event: Event) -> Outbox:
         """Take in an event.
@@ -156,10 +146,10 @@ class Controller:
         self._take_in(event, out)
         self.reconciler.handle(event, out)
         self._count(event, out)
-        if self.twap is not None:
+        if self.pursuit.twap is not None:
             if self.mode != "flattening" and self.halted_why:
-                self.twap.stop(out)
-            self.twap.handle(event, out, may_place=not self.blocked())
+                self.pursuit.twap.stop(out)
+            self.pursuit.twap.handle(event, out, may_place=not self.blocked())
         if self._ending:
             # What becomes of orders is still written down; nothing new begins.
             out.commands = [told for told in out.commands if isinstance(told, Cancel | Alarm)]
@@ -198,7 +188,7 @@ class Controller:
                 if move.status == "asked":
                     account.charged_usd += self.settings.capital.transfer_usd
             self.decision_id, self.because = decision.decision_id, decision.because
-        self.schedule_id = known.schedule_id
+        self.pursuit.schedule_id = known.schedule_id
         self.reconciler.start(known.orders, snapshot, out)
         for record in out.records:
             if isinstance(record, FillBooked):
@@ -209,11 +199,11 @@ class Controller:
             account.adopt(snapshot)
         if known.halted:
             self.mode, self.why = "halted", known.halted
-        self.goal_eth = account.short_eth
+        self.pursuit.goal_eth = account.short_eth
         if decision is not None and not undecided and not self.halted_why:
-            self.goal_eth = decision.target_eth
+            self.pursuit.goal_eth = decision.target_eth
         if known.plan is not None:
-            self.twap = Twap.resume(
+            self.pursuit.twap = Twap.resume(
                 known.plan,
                 known.sent,
                 known.states,
@@ -252,8 +242,7 @@ class Controller:
                 judge.see_mark(event)
             case Signals():
                 judge.signals = event
-                if event.sigma_day > 0.0 and event.volume_day_eth > 0.0:
-                    self._sigma_day, self._volume_day_eth = event.sigma_day, event.volume_day_eth
+                self.pursuit.see(event)
             case Exposure():
                 judge.exposure_eth = event.exposure_eth
             case Fill() if event.client_id.startswith(tuple(VENUES_OWN)):
@@ -288,28 +277,22 @@ class Controller:
         if self.reconciler.counted_eth != account.short_eth:
             # A person had the venue's position taken as true.
             account.adopt(event)
-            self.goal_eth = account.short_eth
-        elif self.reconciler.fresh(self.now_ns) and not self._working:
+            self.pursuit.goal_eth = account.short_eth
+        elif self.reconciler.fresh(self.now_ns) and not self.pursuit.working:
             moved = event.wallet_usd + event.short_eth * event.entry - account.cash_usd
             if abs(moved) > NOTICED_USD and abs(moved - self._moved_usd) < NOTICED_USD:
                 account.adopt(event)
             self._moved_usd = moved
 
-    @property
-    def _working(self) -> bool:
-        return self.twap is not None and self.twap.working
-
     def _obey(self, asked: Operator, out: Outbox) -> None:
         """Halt, resume or flatten."""
         if asked.order == "resume":
             self.mode, self.why = "trading", ""
-            self.goal_eth = self.short_eth
+            self.pursuit.goal_eth = self.short_eth
         else:
             self.mode = "halted" if asked.order == "halt" else "flattening"
             self.why = f"{asked.order} asked for by the operator: {asked.why or 'no reason given'}"
-            if self.twap is not None:
-                self.twap.stop(out)
-            self.goal_eth = self.short_eth if asked.order == "halt" else 0.0
+            self.pursuit.stop(self.short_eth if asked.order == "halt" else 0.0, out)
         out.records.append(Mode(asked.ts_ns, self.mode, "operator", asked.why))
 
     @property
@@ -344,11 +327,11 @@ class Controller:
         verdict = self.judge.decide(self.now_ns, committed, bar=bar)
         if verdict is None:
             return
-        moves = abs(verdict.target_eth - committed) > _HALF * self.filters.step_eth
+        moves = abs(verdict.target_eth - committed) > HALF * self.filters.step_eth
         halted = verdict.reasons & _HALTED
         asks = bool(verdict.reasons & ASKS)
         # What was asked for may have been refused, or prices have moved since.
-        waits = asks and not self._asked and self._unfunded and not self._working
+        waits = asks and not self._asked and self._unfunded and not self.pursuit.working
         if not (bar or moves or waits or halted != self._halted_flags):
             self.verdict = verdict
             return
@@ -366,7 +349,13 @@ class Controller:
         self.because = self.judge.because(verdict, committed)
         self._journal(cause, verdict, committed, out)
         if moves and not blocked:
-            self._go_to(verdict, out)
+            self.pursuit.go_to(
+                verdict.target_eth,
+                urgent=verdict.urgent,
+                short_eth=self.short_eth,
+                now_ns=self.now_ns,
+                out=out,
+            )
 
     def _journal(self, cause: Cause, verdict: Verdict, committed_eth: float, out: Outbox) -> None:
         self.decision_id += 1
@@ -394,91 +383,36 @@ class Controller:
         out.records.append(decision)
         self.margining.decided(decision, out)
 
-    def _go_to(self, verdict: Verdict, out: Outbox) -> None:
-        """Make a target the goal; a schedule under way is netted into it, or ends."""
-        self.goal_eth, self._retry_ns = verdict.target_eth, 0
-        twap = self.twap
-        if twap is None or not twap.working:
-            return
-        sign = 1.0 if twap.side == "sell" else -1.0
-        total = twap.filled_eth + sign * (self.goal_eth - self.short_eth)
-        if total > twap.filled_eth + _HALF * self.filters.step_eth:
-            twap.replan(total, self.now_ns, out)
-            if verdict.urgent:
-                twap.hurry(out)
-        else:
-            twap.stop(out)
-
     def _leftover(self) -> bool:
-        """Whether the goal is still a whole step away, and large enough for an order."""
-        away = self.goal_eth - self.short_eth
-        if abs(away) <= _HALF * self.filters.step_eth:
-            return False
-        if away < 0.0:
-            return True
-        price = self.judge.price
-        return not away * price < self.filters.min_notional_usd
+        """Whether what was decided on is not held yet."""
+        return self.pursuit.leftover(self.short_eth, self.judge.price)
 
     @property
     def _unfunded(self) -> bool:
         """Whether a larger short waits for collateral that is not seen at the venue yet."""
-        return self.goal_eth > max(self.short_eth, FUNDED * self.margining.largest_short_eth)
+        return self.pursuit.goal_eth > max(
+            self.short_eth, FUNDED * self.margining.largest_short_eth
+        )
 
     def _pursue(self, out: Outbox) -> None:
-        """Begin a schedule where the goal is not held and none is under way."""
-        if self._working:
+        """Begin a schedule where the goal is not held, none is under way and orders may leave."""
+        if not self.pursuit.due(self.short_eth, self.judge.price, self.now_ns):
             return
-        if self.twap is not None:
-            self.twap = None
-            if self._leftover():
-                wait_ms = RETRY_WAITS * self.settings.run.unknown_wait_ms
-                self._retry_ns = self.now_ns + wait_ms * NS_PER_MS
-        if not self._leftover() or self.now_ns < self._retry_ns or self.blocked():
-            return
-        if self._unfunded:
+        if self.blocked() or self._unfunded:
             return
         quote, row, verdict = self.quote, self.judge.signals, self.verdict
         assert quote is not None, "blocked() asks for a quote"
-        away = self.goal_eth - self.short_eth
-        urgent = self.mode == "flattening" or (verdict is not None and verdict.urgent)
-        urgency = 0.0 if row is None or math.isnan(row.urgency) else row.urgency
-        side: Side = "sell" if away > 0.0 else "buy"
-        fast = self.judge.fast
-        if fast is not None:
-            self._wanted_ns = self._wanted_ns or self.now_ns
-            when = timing(
-                side,
-                flow=fast.flow,
-                microprice_usd=fast.microprice_usd,
-                waited_s=(self.now_ns - self._wanted_ns) / NS_PER_S,
-                forced=urgent,
-                rule=self.judge.fast_rule,
-            )
-            if when.wait:
-                return
-            urgency = 1.0 if when.hurry else urgency
-        self._wanted_ns = 0
-        self.schedule_id += 1
-        plan = plan_schedule(
-            self.schedule_id,
-            self.decision_id,
-            side,
-            abs(away),
+        self.pursuit.begin(
             quote,
-            self.now_ns,
-            urgency=1.0 if urgent else urgency,
-            sigma_day=self._sigma_day,
-            volume_day_eth=self._volume_day_eth,
-            filters=self.filters,
-            settings=self.settings.twap,
-            seed=self.schedule_id,
+            self.decision_id,
+            short_eth=self.short_eth,
+            now_ns=self.now_ns,
+            urgency=0.0 if row is None or math.isnan(row.urgency) else row.urgency,
+            urgent=self.mode == "flattening" or (verdict is not None and verdict.urgent),
+            fast=self.judge.fast,
+            rule=self.judge.fast_rule,
+            out=out,
         )
-        self.twap = Twap(plan, self.filters, self.settings.twap, self.prefix)
-        if urgent and plan.status == "working":
-            self.twap.hurry(out)  # which records the plan
-        else:
-            out.records.append(plan)
-        self.twap.handle(quote, out)
 
     def _refuse_unconfirmed(self, out: Outbox) -> None:
         """Take back orders that may not leave, and tell who asked for them."""
@@ -499,8 +433,8 @@ class Controller:
             told = OrderUpdate(
                 self.now_ns, name, "rejected", code=REFUSED_HERE, reason=f"not sent: {blocked}"
             )
-            if self.twap is not None:
-                self.twap.handle(told, out)
+            if self.pursuit.twap is not None:
+                self.pursuit.twap.handle(told, out)
 
     def _remember(self, out: Outbox) -> None:
         """Orders are known to reconciliation, alarms to the journal, transfers are counted."""

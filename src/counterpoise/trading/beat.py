@@ -38,7 +38,7 @@ def beat_of(
     last_alert, alert_failure : str
     latencies_ms : mapping of str to float
     """
-    judge, verdict, twap = controller.judge, controller.verdict, controller.twap
+    judge, verdict, twap = controller.judge, controller.verdict, controller.pursuit.twap
     working = twap if twap is not None and twap.working else None
     row, quote = judge.signals, controller.quote
     exposure, price = judge.exposure_eth, judge.price
@@ -78,7 +78,7 @@ def beat_of(
         market_ts_ms=controller.now_ns // NS_PER_MS,
         exposure_eth=exposure,
         short_eth=controller.short_eth,
-        target_eth=controller.goal_eth,
+        target_eth=controller.pursuit.goal_eth,
         mid=price,
         mark=math.nan if seen is None else seen.mark,
         lo=math.nan if verdict is None else verdict.lo,
