@@ -14,7 +14,7 @@ from tests.execution.mortal import EXPOSURE_ETH, Death, Listed, MortalRun, drawn
 
 RATIOS = (0.0, 0.0, 0.3, 0.5, 0.8, 0.8, 1.0)
 #: Seconds in which things go wrong, and until everything has to be in order.
-BAD_S, GOOD_S = 240, 240
+BAD_S, GOOD_S = 200, 200
 #: Longest that a short may be held by a living, seeing run without a buy stop, s.
 BARE_S = 60
 #: Until a new short has been seen by a look at the account, s.
@@ -69,7 +69,7 @@ class Schedule:
         if rng.random() < 0.3:
             clock.at(START_NS + NS_PER_S // 4, self.stranger)
         if rng.random() < 0.25:
-            first = rng.uniform(20.0, 150.0)
+            first = rng.uniform(20.0, 120.0)
             order = rng.choice(("halt", "flatten"))
             clock.at(START_NS + round(first * NS_PER_S), lambda: self.run.order(order))
             last = first + rng.uniform(1.0, 80.0)

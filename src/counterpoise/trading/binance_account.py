@@ -12,6 +12,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal
 
 from counterpoise.errors import FixConfig, RetryLater
+from counterpoise.execution.count import SKEW_NS
 from counterpoise.execution.events import (
     Fill,
     Funding,
@@ -271,7 +272,8 @@ class BinanceAccount:
     async def transferred(self, usd: float, since_ns: int) -> bool | None:
         """Whether the venue lists a transfer since a moment; None where it does not tell."""
         kind, amount = _as_transferred(usd)
-        since_ms = since_ns // _MS
+        # The venue stamps transfers; ours is another clock.
+        since_ms = (since_ns - SKEW_NS) // _MS
         given: dict[str, str | int] = {"type": kind, "startTime": since_ms}
         try:
             listed = await self.rest.call("GET", "/sapi/v1/asset/transfer", given)
