@@ -127,6 +127,18 @@ def test_a_schedule_whose_time_was_over_meanwhile_is_given_up_and_another_begins
     assert last[2].status == "done"
 
 
+def test_no_order_leaves_before_the_first_hour_is_told() -> None:
+    calm = Calm(death(12.0, "", 0))
+    calm.until(12.5)
+    calm.run.row, row = None, calm.run.row
+    calm.until(60.0)
+    assert max(o.ts_ns for o in calm.of(OrderSent) if o.trigger == 0.0) < at_s(12.5)
+    assert calm.run.controller is not None
+    assert calm.run.controller.blocked() == "no hour has been told yet"
+    calm.run.tell_row(row)
+    calm.play()
+
+
 @pytest.mark.parametrize("sent", [0, 99])
 def test_a_transfer_is_asked_for_once_and_looked_up_after_a_start(sent: int) -> None:
     calm = Calm(death(3.0, "Transfer", sent))

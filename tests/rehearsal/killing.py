@@ -35,6 +35,7 @@ from counterpoise.journal.tables import Run
 from counterpoise.market.lake import Lake
 from counterpoise.market.synthetic import generate
 from counterpoise.rehearsal.at_venue import VenueTrade
+from counterpoise.rehearsal.faults import Kind
 from counterpoise.rehearsal.stage import Script, Stage
 from counterpoise.trading.binance_account import BinanceAccount
 from counterpoise.trading.binance_rest import BinanceRest, Endpoints
@@ -49,6 +50,9 @@ LEAST_ETH = 20.0 / 1_000.0
 #: Seconds in which a run that lives must have everything in order.
 SETTLED_S = 120.0
 STRANGER = "web-stop"
+#: Share of the kills before which a request that changes something is to go wrong, and how.
+FAULTY = 0.4
+FAULTS: tuple[Kind, ...] = ("timeout", "unavailable", "cut", "lost")
 ROOT = Path(__file__).parents[2]
 
 
@@ -313,6 +317,9 @@ def main(kills: int, seed: int) -> None:
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder, killing(Path(folder)) as one:
         for number in range(1, kills + 1):
+            if rng.random() < FAULTY:
+                kind, path = rng.choice(FAULTS), rng.choice(("/order", "/algoOrder", "/transfer"))
+                one.stage.arm(kind, path, method="POST")
             one.begin()
             drawn = rng.random()
             if drawn < 0.25:
