@@ -125,7 +125,9 @@ class Schedule:
         self.clock.run(self.bad_until)
         self.run.deaths.clear()
         self.wire.faults = Faults()
-        self.clock.run(self.bad_until + GOOD_S * NS_PER_S)
+        while self.run.controller is None:
+            self.clock.run(self.clock.now + NS_PER_S)
+        self.clock.run(self.clock.now + GOOD_S * NS_PER_S)
         self.check()
 
     def check(self) -> None:

@@ -316,3 +316,18 @@ def test_a_countdown_of_an_earlier_run_is_ended_where_strangers_rest() -> None:
     desk.account.do(Place("web_abc", "buy", 1.0, 1_500.0, True, False), desk.now)
     assert only(Countdown, desk.start().commands)[-1] == Countdown(0)
     assert desk.account.countdown_ns is None
+
+
+def test_of_two_stops_of_an_earlier_run_the_newer_one_stays() -> None:
+    # It died between a replacement and its predecessor's cancel, which may still be on its way.
+    first = Desk(golden())
+    first.start()
+    (old,) = first.resting()
+    desk = Desk(first.account)
+    newer = sent("cp-stop-2", "buy", 535.904, trigger=2_104.40)
+    desk.account.do(PlaceStop("cp-stop-2", "buy", 535.904, 2_104.40, True), desk.now)
+    out = Outbox()
+    snapshot = desk.account.snapshot(desk.now)
+    desk.protection.start((first.ours[old], newer), 2, snapshot, out)
+    assert only(CancelStop, out.commands) == [CancelStop(old)]
+    assert only(PlaceStop, out.commands) == []

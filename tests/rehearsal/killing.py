@@ -49,6 +49,8 @@ STEP = 0.001
 LEAST_ETH = 20.0 / 1_000.0
 #: Seconds in which a run that lives must have everything in order.
 SETTLED_S = 120.0
+#: Seconds after a start that the venue refused because it was asked too often.
+BUSY_S = 15.0
 STRANGER = "web-stop"
 #: Share of the kills before which a request that changes something is to go wrong, and how.
 FAULTY = 0.4
@@ -72,7 +74,7 @@ class Killing:
         self.phases: Counter[str] = Counter()
         self.process: subprocess.Popen[str] | None = None
         self._begun_s = stage.begin()
-        self._lines: list[str] = []
+        self.said, self.errors = state.parent / "said.txt", state.parent / "errors.txt"
         self._runs = 0
         asyncio.run(self._ask(_place_stranger))
 
@@ -105,8 +107,7 @@ class Killing:
             "secret": self.script.secret,
             "state": str(self.state),
         }
-        self.said = self.state.parent / "said.txt"
-        with self.said.open("w") as said, (self.state.parent / "errors.txt").open("a") as errors:
+        with self.said.open("w") as said, self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.rehearsal.lone_run"],
                 cwd=ROOT,
@@ -116,12 +117,22 @@ class Killing:
                 text=True,
             )
 
+    def _lives(self) -> bool:
+        """Whether the run goes on; what the venue refuses after many starts is tried again."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            return True
+        told = self.errors.read_text()
+        assert "weight of this minute" in told or "too many requests" in told, told
+        return False
+
     def says(self, word: str, within_s: float = 90.0) -> None:
         """Wait until the run says a word."""
         until = time.monotonic() + within_s
         while word not in self.said.read_text():
-            assert self.process is not None
-            assert self.process.poll() is None, (self.state.parent / "errors.txt").read_text()
+            if not self._lives():
+                time.sleep(BUSY_S)
+                self.begin()
             assert time.monotonic() < until, f"the run did not say {word!r}"
             time.sleep(0.02)
 
@@ -133,10 +144,10 @@ class Killing:
     def kill(self) -> str:
         """SIGKILL; the phase it fell into, by what is left."""
         assert self.process is not None
-        assert self.process.poll() is None, (self.state.parent / "errors.txt").read_text()
+        phase = "refused" if not self._lives() else ""
         self.process.kill()
         self.process.wait()
-        phase = self._phase()
+        phase = phase or self._phase()
         self.phases[phase] += 1
         self.check()
         return phase
@@ -195,8 +206,9 @@ class Killing:
         """The run lives: wait until everything is in order between two swings."""
         until = time.monotonic() + SETTLED_S
         while (why := self._unsettled()) and time.monotonic() < until:
-            assert self.process is not None
-            assert self.process.poll() is None, (self.state.parent / "errors.txt").read_text()
+            if not self._lives():
+                time.sleep(BUSY_S)
+                self.begin()
             time.sleep(0.3)
         assert not why, why
         self.check(whole=True)

@@ -98,6 +98,10 @@ class OrderStates:
         for fill in fills:
             if fill.client_id in self.known:
                 self.booked(fill.client_id, fill.size)
+        for known in self.known.values():
+            if known.status not in ENDED and known.booked_eth >= known.sent.size - _DUST:
+                # Its fills say so; the journal has no other word of it.
+                known.status, known.filled_eth = "filled", known.booked_eth
 
     def sent(self, order: OrderSent) -> None:
         """Know an order that is about to leave; before its command does."""

@@ -104,6 +104,8 @@ class RestingStop:
         now_ns = snapshot.ts_ns
         seen = {stop.client_id: stop for stop in snapshot.stops if stop.client_id in self._mine}
         self._confirm(seen, now_ns, out)
+        # The newest first: the cancel of its predecessor may be on its way from an earlier run.
+        seen = dict(sorted(seen.items(), key=lambda one: _number(one[0]), reverse=True))
         for client_id in seen:
             if client_id in (self._current_id, self._coming_id):
                 continue
@@ -230,3 +232,8 @@ class RestingStop:
 
     def _tell(self, out: Outbox, key: str, text: str, next_step: str) -> None:
         out.commands.append(Alarm("critical", key, text, next_step))
+
+
+def _number(client_id: str) -> int:
+    """Which stop it is: later ones have higher numbers."""
+    return int(client_id.rpartition("-")[2])
