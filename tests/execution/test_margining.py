@@ -213,12 +213,12 @@ def test_the_short_is_not_raised_beyond_what_arrived() -> None:
     desk = Desk()
     # 60,000 USD at 3× and 2,000.
     assert desk.margining.largest_short_eth == 90.0
-    assert desk.margining.funds(90.0)
-    assert not desk.margining.funds(90.001)
+    assert desk.margining.largest_short_eth >= 90.0
+    assert desk.margining.largest_short_eth < 90.001
     desk.decide(1, 100_000.0, Reason.TOP_UP)
-    assert not desk.margining.funds(100.0)  # what is on its way carries nothing
+    assert desk.margining.largest_short_eth < 100.0  # what is on its way carries nothing
     unknown = Margining(PREFIX, CONTRACT, AUTOMATIC, RunSettings(), 0.05)
-    assert not unknown.funds(0.001)
+    assert unknown.largest_short_eth < 0.001
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def drivers(tmp_path_factory: pytest.TempPathFactory):
         lake.path,
         exposure_eth=EXPOSURE_ETH,
         first_ms=int(where.ts_ms[0]),
-        hours=HOURS,
+        last_ms=int(where.ts_ms[-1]) + 50 * 60_000,
         speed=SPEED,
     )
     told: list[str] = []

@@ -25,11 +25,11 @@ HOURS = 24 * 7
 FUNDING = COMPONENTS.index("funding")
 
 
-def agree(found: Both, *, steps: float = 0.5, bps: float = 1.0) -> None:
-    """Targets equal, positions equal when their hour ends, P&L within a basis point."""
+def agree(found: Both, *, steps: float = 0.5, bps: float = 1.0, late: int = 0) -> None:
+    """Targets equal, positions equal when their hour ends but for ``late``, P&L within some bp."""
     off = np.abs(found.driven.driven.target_eth - found.path.short_eth[:, 0])
     assert off.max() <= steps * STEP
-    assert found.whole.reached_differ == 0
+    assert found.whole.reached_differ <= late
     assert abs(found.settled.pnl_bps) < bps
 
 
@@ -64,8 +64,9 @@ def test_an_hour_without_bars_has_no_quotes_and_no_decision(every_s: int) -> Non
     target = wandering(timeline, 3)
     target[FIRST + 11 : FIRST + 15] = np.nan
     found = both(timeline, band(target), strict(), every_s=every_s)
-    # An order of an hour without quotes is filled when there are some again, at their price.
-    agree(found, bps=3.0)
+    # In an hour without quotes no order leaves; it does when there are some again, at their price.
+    gaps = int(np.isnan(timeline.perp.close[FIRST : FIRST + HOURS, 0]).sum())
+    agree(found, bps=3.0, late=gaps if every_s < 3600 else 0)
     span = slice(FIRST, FIRST + 49)
     missing = np.isnan(timeline.perp.close[span, 0])
     assert missing.sum() > 3

@@ -128,4 +128,4 @@ def _print(findings: "list[Finding]") -> None:
     if failed:
         console.print(f"Not fit to trade: {failed} to mend, {warned} to know. Next: the first fix.")
     else:
-        console.print(f"Fit to trade; {warned} to know.")
+        console.print(f"Nothing to mend of what was examined; {warned} to know.")

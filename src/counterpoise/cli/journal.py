@@ -41,11 +41,17 @@ def journal() -> None:
 
 
 def _open(where: str | None, config: Path | None) -> "Reader":
+    from counterpoise.cli.kill_switch import played
     from counterpoise.config import load_settings
     from counterpoise.journal.place import place_in
     from counterpoise.journal.reading import Reader
 
-    return Reader(place_in(load_settings(config)) if where is None else where)
+    if where is not None:
+        return Reader(where)
+    settings = load_settings(config)
+    folder = played(settings.run.state)
+    newest = folder / "journal.sqlite"
+    return Reader(place_in(settings) if folder == settings.run.state else newest)
 
 
 @commands.command()

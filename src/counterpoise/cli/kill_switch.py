@@ -16,6 +16,9 @@ from counterpoise.errors import FixConfig
 if TYPE_CHECKING:
     from counterpoise.watch.heartbeat import Heartbeat
 
+#: Names the newest run among the sub-folders of a state folder.
+LATEST = "latest"
+
 StateOption = Annotated[
     Path | None,
     typer.Option(
@@ -38,15 +41,21 @@ def state_folder(state: Path | None, config: Path | None) -> Path:
         message says how to do without.
     """
     if state is not None:
-        return state
+        return played(state)
     from counterpoise.config import load_settings
 
     try:
-        return load_settings(config).run.state
+        return played(load_settings(config).run.state)
     except FixConfig as broken:
         raise FixConfig(
             "run.state", str(broken), "settings that can be read", "give --state FOLDER"
         ) from None
+
+
+def played(state: Path) -> Path:
+    """Folder of the newest paper run on a made or past market, where one was begun in a folder."""
+    pointer = state / LATEST
+    return state / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else state
 
 
 def _running(state: Path) -> "Heartbeat | None":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from counterpoise.cli.app import app
-from counterpoise.cli.kill_switch import StateOption
+from counterpoise.cli.kill_switch import StateOption, played
 from counterpoise.cli.output import Config, Json, print_json
 from counterpoise.units import from_ms
 
@@ -33,7 +33,9 @@ def status(
     from counterpoise.watch.status import look
 
     settings = load_settings(config, {} if state is None else {"run": {"state": state}})
-    folder, journal = settings.run.state, place_in(settings)
+    folder, journal = played(settings.run.state), place_in(settings)
+    if folder != settings.run.state:
+        journal = folder / "journal.sqlite"
 
     def picture() -> "Picture":
         return look(folder, journal, round(time.time() * 1000))

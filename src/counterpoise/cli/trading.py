@@ -12,6 +12,7 @@ import typer
 
 from counterpoise.cli.app import app
 from counterpoise.cli.fetch import moment
+from counterpoise.cli.kill_switch import LATEST
 from counterpoise.cli.output import Config, Json, LakeOption, named_path, print_json
 from counterpoise.cli.run_lines import RunLines
 from counterpoise.errors import FixConfig, RejectData
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: The embedded market: enough history for the forecasts, and a week to trade.
 EMBEDDED_SEED, EMBEDDED_DAYS = 21, 400
+#: Tells a rehearsal's state folder from that of a run.
+REHEARSED = "REHEARSAL"
 #: The log of a run, in its state folder.
 LOG_FILE = "run.log"
 
@@ -121,11 +124,13 @@ def run(
     lines = RunLines(as_json=json)
     if mode == "paper":
         if market == "live":
+            (settings.run.state / LATEST).unlink(missing_ok=True)
             _trade_on_paper(settings, usd, lines)
             return
         # A market that begins anew is no continuation: each run has a folder of its own.
         folder = settings.run.state / f"{market}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         script = _script(settings, folder, market, start, hours, speed, None)
+        (settings.run.state / LATEST).write_text(folder.name, encoding="utf-8")
         _introduce(market, script, folder, lines.note)
         account = _play(settings, script, folder, lines.note, lines.watch)
         lines.end({"short_eth": account.short_eth, "wallet_usd": account.wallet_usd})
@@ -176,7 +181,13 @@ def rehearse(
     settings = _settings(config, lake, None, policy)
     state = out / "state"
     if state.exists():
+        if not (state / REHEARSED).exists():
+            raise FixConfig(
+                "--out", str(out), "a folder without a state of another run", "name another folder"
+            )
         shutil.rmtree(state)
+    state.mkdir(parents=True)
+    (state / REHEARSED).touch()
     market: Literal["synthetic", "lake"] = "synthetic" if synthetic else "lake"
     script = _script(settings, out, market, start, hours, speed, recording)
     tell: Callable[[str], None] = (lambda _line: None) if json else typer.echo

@@ -16,7 +16,7 @@ from counterpoise.decision.moment import (
     STATE_WEIGHTS,
     Reason,
 )
-from counterpoise.execution.commands import Alarm, Cancel, Place, QueryAccount
+from counterpoise.execution.commands import Alarm, Cancel, QueryAccount
 from counterpoise.execution.events import (
     Event,
     Exposure,
@@ -49,7 +49,7 @@ from counterpoise.execution.records import (
 from counterpoise.execution.remembered import Remembered
 from counterpoise.execution.strangers import VENUES_OWN
 from counterpoise.execution.twap import Twap
-from counterpoise.units import NS_PER_HOUR, NS_PER_MS
+from counterpoise.units import NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from counterpoise.venues.contract import Contract
 
 #: What led to a decision. A mark or an exposure is acted on with the next quote or bar.
@@ -58,11 +58,11 @@ Cause = Literal["bar", "quote", "position", "order"]
 CLOSE_NS = NS_PER_MS
 #: A short up to this many times what the equity seen carries counts as funded: prices moved since.
 FUNDED = 1.02
+#: After a full hour, until settled funding was surely told.
+SETTLING_NS = 300 * NS_PER_S
 #: Collateral that came or went without us is noticed from here on, USD.
 NOTICED_USD = 1.0
 _HALTED = int(Reason.HALTED)
-#: Why an order of ours is refused before it leaves; a code no venue uses.
-REFUSED_HERE = -1
 _CAUSES: dict[type, Cause] = {
     Signals: "bar",
     Quote: "quote",
@@ -161,7 +161,6 @@ class Controller:
         if cause is not None:
             self._consider(cause, out)
         self._pursue(out)
-        self._refuse_unconfirmed(out)
         self._remember(out)
         return out
 
@@ -277,8 +276,13 @@ class Controller:
         if self.reconciler.counted_eth != account.short_eth:
             # A person had the venue's position taken as true.
             account.adopt(event)
-            self.pursuit.goal_eth = account.short_eth
-        elif self.reconciler.fresh(self.now_ns) and not self.pursuit.working:
+            self.pursuit.goal_eth = 0.0 if self.mode == "flattening" else account.short_eth
+        elif (
+            self.reconciler.fresh(self.now_ns)
+            and not self.pursuit.working
+            # What settles at a full hour is told as funding a moment later.
+            and self.now_ns % NS_PER_HOUR > SETTLING_NS
+        ):
             moved = event.wallet_usd + event.short_eth * event.entry - account.cash_usd
             if abs(moved) > NOTICED_USD and abs(moved - self._moved_usd) < NOTICED_USD:
                 account.adopt(event)
@@ -293,6 +297,9 @@ class Controller:
             self.mode = "halted" if asked.order == "halt" else "flattening"
             self.why = f"{asked.order} asked for by the operator: {asked.why or 'no reason given'}"
             self.pursuit.stop(self.short_eth if asked.order == "halt" else 0.0, out)
+            if asked.order == "flatten" and self.reconciler.halted is not None:
+                # Whoever wants everything closed takes the venue's position as what there is.
+                self.reconciler.handle(Operator(asked.ts_ns, "resume", asked.why), out)
         out.records.append(Mode(asked.ts_ns, self.mode, "operator", asked.why))
 
     @property
@@ -312,6 +319,9 @@ class Controller:
             return "the position is not confirmed"
         if self.quote is None:
             return "no quote has arrived yet"
+        age_s = (self.now_ns - self.quote.ts_ns) / NS_PER_S
+        if age_s > self.settings.risk.mark_max_age_s:
+            return f"the last quote is {age_s:.0f} s old"
         if self.judge.signals is None and self.mode != "flattening":
             return "no hour has been told yet"
         return ""
@@ -413,28 +423,6 @@ class Controller:
             rule=self.judge.fast_rule,
             out=out,
         )
-
-    def _refuse_unconfirmed(self, out: Outbox) -> None:
-        """Take back orders that may not leave, and tell who asked for them."""
-        if not any(isinstance(command, Place) for command in out.commands):
-            return
-        blocked = self.blocked()
-        if not blocked:
-            return
-        refused = [command for command in out.commands if isinstance(command, Place)]
-        names = {place.client_id for place in refused}
-        out.commands = [command for command in out.commands if command not in refused]
-        out.records = [
-            record
-            for record in out.records
-            if not (isinstance(record, OrderSent) and record.client_id in names)
-        ]
-        for name in sorted(names):
-            told = OrderUpdate(
-                self.now_ns, name, "rejected", code=REFUSED_HERE, reason=f"not sent: {blocked}"
-            )
-            if self.pursuit.twap is not None:
-                self.pursuit.twap.handle(told, out)
 
     def _remember(self, out: Outbox) -> None:
         """Orders are known to reconciliation, alarms to the journal, transfers are counted."""

@@ -1,7 +1,6 @@
 """Ask the compiled decision at every event: the slow signals of the bar, the fast prices of now.
 
-It writes what ``decision.Desk`` reads, and takes back what a decision remembered where nothing may
-follow from it. It sends nothing and keeps no orders.
+It writes what ``decision.Desk`` reads. It sends nothing and keeps no orders.
 """
 
 import math
@@ -274,10 +273,6 @@ class Judge:
     def remembered(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """State and memory as they are now."""
         return tuple(self.desk.state.tolist()), tuple(self.desk.memory.tolist())
-
-    def forget(self, remembered: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
-        """Go back to what was remembered before a decision from which nothing followed."""
-        self.desk.state[:], self.desk.memory[:] = remembered
 
     def numbers(self) -> dict[str, float]:
         """Numbers behind the last decision, by the names of ``moment.CHAIN``."""

@@ -131,10 +131,6 @@ class Margining:
         most = max(self._snapshot.equity_usd, 0.0) * self._signals.leverage_max
         return most / self._snapshot.mark if math.isfinite(most) else 0.0
 
-    def funds(self, short_eth: float) -> bool:
-        """Whether the margin that arrived carries a larger short."""
-        return short_eth <= self.largest_short_eth
-
     def start(self, moved: Moved | None, last: int) -> None:
         """Go on after a restart.
 

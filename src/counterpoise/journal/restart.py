@@ -41,7 +41,8 @@ def remembered(journal: Reader, now_ns: int) -> Remembered:
     states = journal.about(OrderState, old)
     states += [one for one in journal.records(OrderState, since_ns) if one.client_id in young]
     fills = journal.about(FillBooked, old)
-    fills += [one for one in journal.fills(since_ns) if one.client_id in young]
+    # The venue stamps fills and we orders: their clocks differ.
+    fills += [one for one in journal.fills(since_ns - NS_PER_HOUR) if one.client_id in young]
     last_states = {state.client_id: state for state in states}
     halts = [mode for mode in journal.records(Mode) if mode.by == "reconciler"]
     planned = {order.client_id for order in of_plan}

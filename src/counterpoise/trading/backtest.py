@@ -178,6 +178,10 @@ def backtest(
                 update={"position_check_s": CHECK_S, "position_max_age_ms": MAX_AGE_MS}
             ),
             "protection": settings.protection.model_copy(update={"transfers": "automatic"}),
+            # Between two quotes of a path nothing is stale.
+            "risk": settings.risk.model_copy(
+                update={"mark_max_age_s": max(settings.risk.mark_max_age_s, 2.0 * every_s)}
+            ),
         }
     )
     controller = Controller(

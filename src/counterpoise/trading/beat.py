@@ -24,6 +24,7 @@ def beat_of(
     last_alert: str,
     alert_failure: str,
     latencies_ms: Mapping[str, float],
+    failure: str,
 ) -> Heartbeat:
     """State of a run.
 
@@ -37,6 +38,8 @@ def beat_of(
         The account as it was found last.
     last_alert, alert_failure : str
     latencies_ms : mapping of str to float
+    failure : str
+        Why the run can no longer be trusted; empty while it can.
     """
     judge, verdict, twap = controller.judge, controller.verdict, controller.pursuit.twap
     working = twap if twap is not None and twap.working else None
@@ -46,6 +49,7 @@ def beat_of(
     blocked = controller.blocked()
     quote_age_s = math.inf if quote is None else (now_ns - quote.ts_ns) / NS_PER_S
     fresh = controller.reconciler.fresh(now_ns)
+    most_ns = controller.settings.run.position_max_age_ms * NS_PER_MS
     intent = row is not None and math.isfinite(row.lo)
     lights = {
         "market": Light(
@@ -53,7 +57,7 @@ def beat_of(
             "no quote yet" if quote is None else f"last quote {quote_age_s:.1f} s ago",
         ),
         "account": Light(
-            seen is not None,
+            seen is not None and now_ns - seen.ts_ns <= 2 * most_ns,
             "not seen yet" if seen is None else f"{_age(now_ns, seen.ts_ns)} ago",
         ),
         "orders": Light(
@@ -66,7 +70,7 @@ def beat_of(
             if row is None
             else (f"{_age(now_ns, row.ts_ns)} ago" if intent else row.why),
         ),
-        "journal": Light(True, f"{run.run_id}"),
+        "journal": Light(not failure, failure or f"run {run.run_id}"),
     }
     return Heartbeat(
         ts_ms=time.time_ns() // NS_PER_MS,

@@ -13,7 +13,7 @@ from counterpoise.execution.events import Status
 FATE_UNKNOWN = frozenset({-1000, -1001, -1006, -1007, -1008})
 #: A post-only order would have taken.
 WOULD_TAKE = -5022
-_CODE = re.compile(r"(?:code\D{0,4}|^\D{0,3})(-\d{4,5})\b|\b(-[1-9]\d{3})\b")
+_CODE = re.compile(r"""['"]code['"]:\s*(-\d{4,5})\b|^code (-\d{4,5})\b""")
 
 
 def code_of(reason: str) -> int:
@@ -23,6 +23,11 @@ def code_of(reason: str) -> int:
     --------
     >>> code_of("{'code': -2019, 'msg': 'Margin is insufficient.'}"), code_of("timed out")
     (-2019, 0)
+
+    Numbers elsewhere are no codes, such as those of an order's id:
+
+    >>> code_of("timed out (order cp7bebf1-2045-3-0)")
+    0
     """
     found = _CODE.search(reason)
     return int(found.group(1) or found.group(2)) if found else 0

@@ -19,7 +19,7 @@ from counterpoise.config import Settings
 from counterpoise.credentials import Credentials
 from counterpoise.errors import RetryLater
 from counterpoise.execution.controller import Controller
-from counterpoise.execution.events import Operator
+from counterpoise.execution.events import Link, Operator
 from counterpoise.execution.records import FundingBooked, Record
 from counterpoise.execution.remembered import Remembered
 from counterpoise.journal.place import place_in
@@ -38,7 +38,8 @@ from counterpoise.trading.live_link import LiveLink
 from counterpoise.trading.native_stderr import native_stderr
 from counterpoise.trading.node import Wires, node_of
 from counterpoise.trading.shell import Shell
-from counterpoise.units import HOUR_MS, NS_PER_MS
+from counterpoise.trading.stretched import stretched
+from counterpoise.units import HOUR_MS, NS_PER_MS, NS_PER_S
 from counterpoise.venues import contract_at
 from counterpoise.watch.alerts import Alerts, alert_addresses
 from counterpoise.watch.heartbeat import write_heartbeat
@@ -47,8 +48,6 @@ from counterpoise.watch.kill_switch import KillSwitch, Standing, obey_signals
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the kill switch, and two heartbeats.
 LOOK_S, BEAT_S = 0.5, 1.0
-#: Least wall seconds of a slice: a venue's budget of orders is counted by the wall.
-LEAST_SLICE_S = 0.2
 #: Seconds that the first decision waits for prices.
 PRICES_S = 20.0
 #: What NautilusTrader would write to the terminal, in the state folder; its log has it in order.
@@ -86,41 +85,6 @@ class Where:
     wires: Wires
     clock: MarketTime | None = None
     past: Past | None = None
-
-
-def stretched(settings: Settings, speed: float) -> Settings:
-    """Settings for a market that runs faster than the wall: what waits for wires waits as long.
-
-    Parameters
-    ----------
-    settings : Settings
-    speed : float
-        Market seconds per second.
-    """
-    if speed <= 1.0:
-        return settings
-    run_settings, twap, risk = settings.run, settings.twap, settings.risk
-    return settings.model_copy(
-        update={
-            "run": run_settings.model_copy(
-                update={
-                    "position_max_age_ms": round(run_settings.position_max_age_ms * speed),
-                    "position_check_s": run_settings.position_check_s * speed,
-                    "unknown_wait_ms": round(run_settings.unknown_wait_ms * speed),
-                }
-            ),
-            "twap": twap.model_copy(
-                update={
-                    "answer_s": twap.answer_s * speed,
-                    "slice_s": max(twap.slice_s, LEAST_SLICE_S * speed),
-                }
-            ),
-            "protection": settings.protection.model_copy(
-                update={"countdown_s": round(settings.protection.countdown_s * speed)}
-            ),
-            "risk": risk.model_copy(update={"mark_max_age_s": risk.mark_max_age_s * speed}),
-        }
-    )
 
 
 async def run(
@@ -252,6 +216,7 @@ async def run(
                 last_alert=link.last_alarm,
                 alert_failure=alerts.failure,
                 latencies_ms=shell.latencies_ms(),
+                failure="" if shell.failure is None else str(shell.failure),
             )
             try:
                 write_heartbeat(settings.run.state, told)
@@ -263,6 +228,7 @@ async def run(
             for part in (
                 _hours(feed, where, shell, hour),
                 _watch_switch(switch, shell, standing, now_ns),
+                _listen(shell, now_ns),
                 _beats(beat),
                 _fundings(link, clock, now_ns, funded_ms),
             )
@@ -377,6 +343,20 @@ async def _watch_switch(
             why = "the kill switch was taken back" if standing is None else str(standing)
             shell.deliver(Operator(now_ns(), order, why))
             known = standing
+        await asyncio.sleep(LOOK_S)
+
+
+async def _listen(shell: Shell, now_ns: Callable[[], int]) -> None:
+    """Say when the market falls silent, and when it is heard again."""
+    quiet_s, heard = shell.controller.settings.risk.mark_max_age_s, True
+    while True:
+        quote = shell.controller.quote
+        if quote is not None:
+            silent_s = (now_ns() - quote.ts_ns) / NS_PER_S
+            if heard != (silent_s <= quiet_s):
+                heard = not heard
+                why = "" if heard else f"no quote for {silent_s:.0f} s"
+                shell.deliver(Link(now_ns(), "market", heard, why))
         await asyncio.sleep(LOOK_S)
 
 

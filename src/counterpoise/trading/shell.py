@@ -5,6 +5,8 @@ nothing. What a controller wants remembered is committed before any of its comma
 """
 
 import asyncio
+import gc
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ from typing import Protocol
 from nautilus_trader.adapters.binance.futures.types import BinanceFuturesMarkPriceUpdate
 from nautilus_trader.common.events import TimeEvent
 from nautilus_trader.core.data import Data
+from nautilus_trader.model.currencies import USDT
 from nautilus_trader.model.data import DataType, QuoteTick, TradeTick
 from nautilus_trader.model.enums import (
     AggressorSide,
@@ -158,6 +161,10 @@ class Shell(Strategy):  # type: ignore[misc]
             )
         self._carry_out(self._first)
         self.started.set()
+        if self._wall_ns is not None:
+            # What was loaded stays: the collector need not look at it between quotes.
+            gc.collect()
+            gc.freeze()
 
     def leave(self) -> None:
         """An orderly end: stops rest on, and the countdown that would cancel orders ends."""
@@ -311,15 +318,12 @@ class Shell(Strategy):  # type: ignore[misc]
         return self._now_ns()
 
     def on_quote_tick(self, tick: QuoteTick) -> None:
-        """Best bid and ask."""
+        """Best bid and ask; one that no market has is left out."""
+        bid, ask = tick.bid_price.as_double(), tick.ask_price.as_double()
+        if not 0.0 < bid < ask < math.inf:
+            return
         self.deliver(
-            Quote(
-                tick.ts_event,
-                tick.bid_price.as_double(),
-                tick.bid_size.as_double(),
-                tick.ask_price.as_double(),
-                tick.ask_size.as_double(),
-            )
+            Quote(tick.ts_event, bid, tick.bid_size.as_double(), ask, tick.ask_size.as_double())
         )
 
     def on_trade_tick(self, tick: TradeTick) -> None:
@@ -383,12 +387,20 @@ class Shell(Strategy):  # type: ignore[misc]
                 side,
                 event.last_px.as_double(),
                 event.last_qty.as_double(),
-                event.commission.as_double() + self._taken_over.pop(name, 0.0),
+                self._fee_usd(event) + self._taken_over.pop(name, 0.0),
                 event.liquidity_side == LiquiditySide.MAKER,
             )
         )
         if order is not None and order.is_closed:
             self._update(event, "filled")
+
+    def _fee_usd(self, event: OrderFilled) -> float:
+        """Commission in USD; one that is paid in another coin is taken at the full rate."""
+        if event.commission.currency == USDT:
+            return float(event.commission.as_double())
+        maker = event.liquidity_side == LiquiditySide.MAKER
+        rate = self.instrument.maker_fee if maker else self.instrument.taker_fee
+        return float(event.last_px.as_double() * event.last_qty.as_double() * float(rate))
 
 
 def _side(side: Side) -> OrderSide:
