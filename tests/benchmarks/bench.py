@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from tests.benchmarks.feed import feed
 from tests.benchmarks.guard import guard
+from tests.benchmarks.latency import latency
 from tests.benchmarks.lstm import lstm
 from tests.benchmarks.measure import ROOT, Entry, median, run_process, seconds_of
 from tests.benchmarks.simulation import simulation
@@ -87,6 +88,7 @@ GROUPS = {
     "lstm": lstm,
     "trades": trades,
     "journal": journal,
+    "latency": latency,
     "study": study,
     "walkforward": walkforward,
     "help": help_seconds,
