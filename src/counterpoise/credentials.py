@@ -24,7 +24,7 @@ NOT_SHOWN = "(not shown)"
 _WHERE = "docs/operations.md says how"
 _PRIVATE_KEY = "-----BEGIN"
 _SECRET_NAME = re.compile(
-    r"(^|[_-])(api[_-]?key|secret|passw(or)?d|passphrase|private[_-]?key|token|mnemonic)s?($|[_-])",
+    r"(^|[_-])(api[_-]?key|secret|passw(or)?d|passphrase|private[_-]?key|(api|auth|access|bot)[_-]?token|mnemonic)s?($|[_-])",
     re.IGNORECASE,
 )
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
