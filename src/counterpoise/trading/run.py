@@ -48,6 +48,8 @@ from counterpoise.watch.kill_switch import KillSwitch, Standing, obey_signals
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the kill switch, and two heartbeats.
 LOOK_S, BEAT_S = 0.5, 1.0
+#: Seconds that a run waits on leaving for the ends of its orders.
+LEAVE_S = 5.0
 #: Seconds that the first decision waits for prices.
 PRICES_S = 20.0
 #: What NautilusTrader would write to the terminal, in the state folder; its log has it in order.
@@ -241,6 +243,7 @@ async def run(
                 task.cancel()
             over = await asyncio.gather(*work, return_exceptions=True)
             shell.leave()
+            await _known_ends(shell)
             await link.book_funding(funded_ms)
             await link.close()
             beat()
@@ -249,6 +252,16 @@ async def run(
                 raise broken
         if not until.is_set():
             raise RetryLater("NautilusTrader ended by itself. Next: read its log, start again.")
+
+
+async def _known_ends(shell: Shell) -> None:
+    """Wait a moment for what became of the orders that were cancelled on leaving."""
+    until = time.monotonic() + LEAVE_S
+    while shell.failure is None and time.monotonic() < until:
+        orders = shell.controller.reconciler.orders.values()
+        if not any(order.in_the_air and not order.stop for order in orders):
+            return
+        await asyncio.sleep(0.02)
 
 
 def _end_on_signals(until: asyncio.Event) -> None:
