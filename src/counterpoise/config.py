@@ -317,7 +317,8 @@ def load_settings(file: Path | None = None, overrides: dict[str, Any] | None = N
     raw: dict[str, Any] = {}
     if source is not None:
         raw = read_file(source)
-        refuse_secrets_in_file(source, raw)
+        known = {key.rpartition(".")[2] for key in known_keys()}
+        refuse_secrets_in_file(source, raw, frozenset(known | set(HoldingSettings.model_fields)))
         _place_beside(source.parent, raw)
     return _load(Sources(overrides or {}, _environment(), source, raw, known_keys()))
 

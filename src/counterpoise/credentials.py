@@ -24,7 +24,7 @@ NOT_SHOWN = "(not shown)"
 _WHERE = "docs/operations.md says how"
 _PRIVATE_KEY = "-----BEGIN"
 _SECRET_NAME = re.compile(
-    r"(^|[_-])(api[_-]?key|secret|passw(or)?d|passphrase|private[_-]?key|(api|auth|access|bot)[_-]?token|mnemonic)s?($|[_-])",
+    r"(^|[_-])(api[_-]?key|secret|passw(or)?d|passphrase|private[_-]?key|token|mnemonic)s?($|[_-])",
     re.IGNORECASE,
 )
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
@@ -271,15 +271,26 @@ class RedactingFilter(logging.Filter):
         return True
 
 
-def refuse_secrets_in_file(file: Path, raw: Mapping[str, Any]) -> None:
+def refuse_secrets_in_file(
+    file: Path, raw: Mapping[str, Any], known: frozenset[str] = frozenset()
+) -> None:
     """Refuse a settings file that holds a key, without repeating it.
+
+    Parameters
+    ----------
+    file : Path
+    raw : mapping
+        What it holds.
+    known : frozenset of str
+        Names of settings, which are no secrets whatever they sound like (``eth_per_token``).
 
     Raises
     ------
     FixConfig
     """
     for key, value in _leaves(raw, ""):
-        if _SECRET_NAME.search(key.rpartition(".")[2]) or _looks_secret(value):
+        name = key.rpartition(".")[2]
+        if (name not in known and _SECRET_NAME.search(name)) or _looks_secret(value):
             raise FixConfig(
                 key,
                 NOT_SHOWN,

@@ -8,8 +8,16 @@ import typer
 from counterpoise.cli.app import app
 from counterpoise.cli.exposure import only_eth
 from counterpoise.cli.fetch import moment
-from counterpoise.cli.output import Config, Json, LakeOption, print_json, print_table, progress_bar
-from counterpoise.errors import FixConfig, NotEnoughData
+from counterpoise.cli.output import (
+    Config,
+    Json,
+    LakeOption,
+    need_trading,
+    print_json,
+    print_table,
+    progress_bar,
+)
+from counterpoise.errors import NotEnoughData
 
 if TYPE_CHECKING:
     from counterpoise.config import Settings
@@ -79,12 +87,7 @@ def _run(
     quotes_per_bar(every_s)
     since = None if begin is None else moment(begin, "--from")
     until = None if end is None else moment(end, "--to")
-    try:
-        import nautilus_trader  # noqa: F401
-    except ImportError:
-        raise FixConfig(
-            "extra", "not installed", "the extra trading", "pip install 'counterpoise[trading]'"
-        ) from None
+    need_trading()
 
     from counterpoise.market.assemble import build_timeline
     from counterpoise.market.lake import Lake

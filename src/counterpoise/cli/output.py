@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from counterpoise.errors import FixConfig
 from counterpoise.units import json_ready
 
 
@@ -152,3 +153,22 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
             bar.update(tasks[what], completed=done, total=total)
 
         yield report
+
+
+def need_trading() -> None:
+    """Refuse a command that trades where its extra is not installed.
+
+    Raises
+    ------
+    FixConfig
+    """
+    from importlib.util import find_spec
+
+    for package in ("nautilus_trader", "aiohttp", "apprise"):
+        if find_spec(package) is None:
+            raise FixConfig(
+                package,
+                "not installed",
+                "the extra for trading",
+                "pip install 'counterpoise[trading]'",
+            )

@@ -13,7 +13,7 @@ import typer
 from counterpoise.cli.app import app
 from counterpoise.cli.fetch import moment
 from counterpoise.cli.kill_switch import LATEST
-from counterpoise.cli.output import Config, Json, LakeOption, named_path, print_json
+from counterpoise.cli.output import Config, Json, LakeOption, named_path, need_trading, print_json
 from counterpoise.cli.run_lines import RunLines
 from counterpoise.errors import FixConfig, RejectData
 from counterpoise.units import DAY_MS, HOUR_MS, to_ms
@@ -64,20 +64,6 @@ def _settings(
     return load_settings(config, overrides)
 
 
-def _need_trading() -> None:
-    """Refuse where the extra is not installed."""
-    from importlib.util import find_spec
-
-    for package in ("nautilus_trader", "aiohttp", "apprise"):
-        if find_spec(package) is None:
-            raise FixConfig(
-                package,
-                "not installed",
-                "the extra for trading",
-                "pip install 'counterpoise[trading]'",
-            )
-
-
 @app.command()
 def run(
     context: typer.Context,
@@ -110,7 +96,7 @@ def run(
     Without options it plays a made market through a local venue, and nothing leaves this machine.
     With --market live the prices are the real ones of now, and the orders stay here.
     """
-    _need_trading()
+    need_trading()
     settings = _settings(config, lake, state, policy)
     mode = settings.run.mode
     if confirm is not None and confirm != mode:
@@ -177,7 +163,7 @@ def rehearse(
     json: Json = False,
 ) -> None:
     """Play hours of a market with the live run in it, and end with a page."""
-    _need_trading()
+    need_trading()
     settings = _settings(config, lake, None, policy)
     state = out / "state"
     if state.exists():

@@ -19,6 +19,8 @@ _STOPS = (
     ("short_equity", "the P&L of the short"),
 )
 
+_FALLBACK, _HELD = int(Reason.FALLBACK), int(Reason.HELD)
+_UNDECIDED = int(Reason.CLOSED | Reason.HALTED)
 #: Numbers behind a decision by the names of ``moment.CHAIN``.
 Numbers = Mapping[str, float]
 #: Settings of the run: sections ``hedge``, ``safety``, ``capital`` and ``risk`` as nested tables.
@@ -66,27 +68,24 @@ def _usd(amount: float) -> str:
     return f"{amount:,.0f} USD"
 
 
-def _intent(flags: Reason, numbers: Numbers, sections: Sections) -> Link:
+def _intent(flags: int, numbers: Numbers, sections: Sections) -> Link:
     """What was asked for before anything bound."""
     asked = numbers["asked"]
     to = "left it there" if asked == numbers["held"] else f"asked for {_percent(asked)}"
-    if Reason.FALLBACK in flags:
+    if flags & _FALLBACK:
         base, grace = value(sections, "hedge.base_ratio"), value(sections, "safety.signal_grace_h")
         says = f"no signal was there for more than {grace:.0f} h, or none yet, so the static "
         says += f"{_percent(base)} is the floor, which {to}"
-    elif Reason.HELD in flags:
+    elif flags & _HELD:
         says = f"a signal was missing, so the last intent was held, which {to}"
     else:
         says = f"the intent {to}"
     return Link("INTENT", asked, says)
 
 
-def _floor(what: str) -> Callable[[Numbers, Sections], tuple[float, str]]:
+def _floor(what: str, key: str) -> Callable[[Numbers, Sections], tuple[float, str]]:
     def link(numbers: Numbers, sections: Sections) -> tuple[float, str]:
-        limit = {
-            "drawdown limit": value(sections, "risk.drawdown.limit"),
-            "profit lock": value(sections, "risk.profit_lock.keep"),
-        }[what]
+        limit = value(sections, key)
         kept, equity = _usd(numbers["kept_usd"]), _usd(numbers["guarded_usd"])
         return numbers["floor"], (
             f"equity is {equity} and {kept} are to be kept ({what} of {_percent(limit)}), which "
@@ -180,8 +179,8 @@ _CLAUSES: dict[Reason, Callable[[Numbers, Sections], tuple[float, str]]] = {
     Reason.HALTED: _plain("so no order may leave"),
     Reason.CLOSED: _plain("the venue was down, so nothing could be decided"),
     Reason.REARMED: _setting("risk.drawdown.rerisk_h", "the guard looked anew after {:.0f} h"),
-    Reason.DRAWDOWN: _floor("drawdown limit"),
-    Reason.LOCK: _floor("profit lock"),
+    Reason.DRAWDOWN: _floor("drawdown limit", "risk.drawdown.limit"),
+    Reason.LOCK: _floor("profit lock", "risk.profit_lock.keep"),
     Reason.EVENT: _event,
     Reason.STOP: _stop,
     Reason.FUNDING_COST: _funding,
@@ -210,13 +209,13 @@ _CLAUSES: dict[Reason, Callable[[Numbers, Sections], tuple[float, str]]] = {
 _BITS = tuple((int(reason), reason.name or "", clause) for reason, clause in _CLAUSES.items())
 
 
-def chain_of(flags: Reason, numbers: Numbers, sections: Sections) -> tuple[Link, ...]:
+def chain_of(flags: int, numbers: Numbers, sections: Sections) -> tuple[Link, ...]:
     """Everything that shaped a decision, in the order in which it acted.
 
     Parameters
     ----------
-    flags : Reason
-        Of the decision.
+    flags : int
+        Of ``Reason``, or-ed.
     numbers : mapping of str to float
         By the names of ``moment.CHAIN``.
     sections : mapping
@@ -228,11 +227,10 @@ def chain_of(flags: Reason, numbers: Numbers, sections: Sections) -> tuple[Link,
         What the intent asked for first; empty where no decision was taken and no venue was down.
     """
     links = []
-    if math.isfinite(numbers["asked"]) and not flags & (Reason.CLOSED | Reason.HALTED):
+    if math.isfinite(numbers["asked"]) and not flags & _UNDECIDED:
         links.append(_intent(flags, numbers, sections))
-    bits = int(flags)
     for bit, name, clause in _BITS:
-        if bits & bit:
+        if flags & bit:
             at, says = clause(numbers, sections)
             links.append(Link(name, at, says))
     return tuple(links)

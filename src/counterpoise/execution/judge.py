@@ -323,7 +323,7 @@ class Judge:
 
     def because(self, verdict: Verdict, committed_eth: float) -> str:
         """The chain of the last decision as one sentence."""
-        links = chain_of(Reason(verdict.reasons), self.numbers(), self._sections)
+        links = chain_of(verdict.reasons, self.numbers(), self._sections)
         held = committed_eth / self.exposure_eth if self.exposure_eth > 0.0 else 0.0
         target = verdict.target_eth / self.exposure_eth if self.exposure_eth > 0.0 else 0.0
         traded = abs(verdict.target_eth - committed_eth)

@@ -154,8 +154,9 @@ def plan_schedule(
     filters: Filters,
     settings: TwapSettings,
     seed: int,
+    at_once: bool = False,
 ) -> Plan:
-    """Spread an order over slices.
+    """Spread an order over slices, or have it cross at once.
 
     Parameters
     ----------
@@ -177,6 +178,8 @@ def plan_schedule(
         Of the venue and the user.
     seed : int
         The only source of randomness; kept in the plan.
+    at_once : bool
+        An emergency from the beginning: one slice that crosses, wider each time.
 
     Returns
     -------
@@ -206,7 +209,7 @@ def plan_schedule(
         "urgency": urgency,
         "sigma_day": sigma_day,
         "volume_day_eth": volume_day_eth,
-        "hurry": None,
+        "hurry": 0 if at_once else None,
         "ending": None,
         "why": "",
     }
@@ -252,7 +255,7 @@ def slices(
     now_ns : int
     reduce_only : bool
     memory : dict
-        ``seed``, ``urgency``, ``sigma_day`` and ``volume_day_eth`` of the plan.
+        ``seed``, ``urgency``, ``sigma_day``, ``volume_day_eth`` and ``hurry`` of the plan.
     first : int
         Number of the first slice: slices are counted on when a schedule is planned anew.
     filters, settings
@@ -263,6 +266,10 @@ def slices(
         ``first``; ``ends_ns``, when each slice ends; ``until``, whole steps of the schedule that
         are to be filled by then; ``over_ns``, when what is left is given up.
     """
+    bar_end = (now_ns // HOUR_NS + 1) * HOUR_NS - round(settings.bar_margin_s * SECOND_NS)
+    over_ns = max(bar_end, now_ns + round(settings.horizon_min_s * SECOND_NS))
+    if memory["hurry"] is not None:
+        return {"first": first, "ends_ns": [over_ns], "until": [steps], "over_ns": over_ns}
     left = steps - done
     seconds = horizon_s(
         filters.eth(left),
@@ -271,8 +278,6 @@ def slices(
         urgency=memory["urgency"],
         settings=settings,
     )
-    bar_end = (now_ns // HOUR_NS + 1) * HOUR_NS - round(settings.bar_margin_s * SECOND_NS)
-    over_ns = max(bar_end, now_ns + round(settings.horizon_min_s * SECOND_NS))
     seconds = min(seconds, (over_ns - now_ns) / SECOND_NS)
     # Twice the minimum: the price may fall before the last slice is placed.
     smallest = 2 * filters.least_steps(mid, reduce_only)

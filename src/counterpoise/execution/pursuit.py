@@ -157,16 +157,14 @@ class Pursuit:
             abs(away),
             quote,
             now_ns,
-            urgency=1.0 if urgent else urgency,
+            urgency=urgency,
             sigma_day=self._sigma_day,
             volume_day_eth=self._volume_day_eth,
             filters=self._filters,
             settings=self._settings,
             seed=self.schedule_id,
+            at_once=urgent,
         )
         self.twap = Twap(plan, self._filters, self._settings, self._prefix)
-        if urgent and plan.status == "working":
-            self.twap.hurry(out)  # which records the plan
-        else:
-            out.records.append(plan)
+        out.records.append(plan)
         self.twap.handle(quote, out)

@@ -133,24 +133,20 @@ def read_heartbeat(state: Path) -> Heartbeat | None:
         return Heartbeat(
             **{one.name: _value(one.name, one.type, found) for one in fields(Heartbeat)}
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
 def _value(name: str, kind: Any, found: dict[str, Any]) -> Any:
-    """One field of a heartbeat, of a version that may not have had it."""
+    """One field of a heartbeat; a file without it is none that a run wrote."""
+    given = found[name]
     if name == "lights":
-        return {
-            str(key): Light(bool(one["ok"]), str(one.get("said", "")))
-            for key, one in found.get(name, {}).items()
-        }
+        return {str(key): Light(bool(one["ok"]), str(one["said"])) for key, one in given.items()}
     if name == "latencies_ms":
-        return {str(key): _number(value) for key, value in found.get(name, {}).items()}
+        return {str(key): _number(value) for key, value in given.items()}
     if kind in (int, "int"):
-        return int(found[name])
-    if kind in (float, "float"):
-        return _number(found.get(name))
-    return str(found.get(name, ""))
+        return int(given)
+    return _number(given) if kind in (float, "float") else str(given)
 
 
 def _number(value: Any) -> float:
